@@ -1,0 +1,109 @@
+"""Reading and writing audio files: mono, any format that libsndfile knows, checked before it is believed.
+
+A stretch of a file at another rate is resampled as LibriMix resamples, by `scipy.signal.resample_poly` (through
+`librosa.resample`), with enough of its surroundings read that it equals the same stretch of the whole file.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from errors import UserError
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says: `frames` samples at `sample_rate` Hz."""
+
+    frames: int
+    sample_rate: int
+
+    def frames_at(self, sample_rate):
+        """Samples the file has once it is resampled to `sample_rate` Hz: resample_poly rounds up."""
+        return -(-self.frames * sample_rate // self.sample_rate)
+
+
+def audio_info(path):
+    """Read the header of a mono file.
+
+    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or is not mono.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file")
+    try:
+        info = soundfile.info(path, verbose=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
+    if info.channels != 1:
+        raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
+    # libsndfile shortens a truncated wav without an error, but says so in its log.
+    if any("data" in line and "should be" in line for line in info.extra_info.splitlines()):
+        raise UserError(f"{path}: cut short, its header promises more samples than it has; copy it again")
+    if info.frames <= 0:
+        raise UserError(f"{path}: empty, it has no samples")
+    return AudioInfo(info.frames, info.samplerate)
+
+
+def read_audio(path, sample_rate, start=0, length=None):
+    """Read samples `start` to `start + length` (default: to the end), counted at `sample_rate` Hz.
+
+    Only the part of the file that is needed is decoded; a file at another rate is resampled.
+
+    Returns float32 [length]. Raises UserError as `audio_info` does, and if the stretch lies outside the file or
+    holds NaN or infinite samples.
+    """
+    info = audio_info(path)
+    total = info.frames_at(sample_rate)
+    length = total - start if length is None else length
+    if start < 0 or length < 0 or start + length > total:
+        raise UserError(
+            f"{path}: samples {start} to {start + length} at {sample_rate} Hz were asked for, but it has {total};"
+            " it has changed since it was indexed, run preprocess.py again"
+        )
+    common = math.gcd(sample_rate, info.sample_rate)
+    up, down = sample_rate // common, info.sample_rate // common
+    # resample_poly's filter reaches 10 * max(up, down) samples of the up-sampled signal to each side. The part that
+    # is read begins at a multiple of `down`, so that its output samples fall on those of the whole file.
+    margin = 0 if up == down else 10 * max(up, down) // up + 1
+    first = max(0, start * down // up - margin) // down * down
+    stop = min(info.frames, -(-(start + length) * down // up) + margin)
+    samples = _decode(path, first, stop)
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
+    if up != down:
+        import librosa  # slow to import, and most corpora need no resampling
+
+        samples = librosa.resample(samples, orig_sr=info.sample_rate, target_sr=sample_rate, res_type="polyphase")
+    offset = start - first * up // down
+    return np.ascontiguousarray(samples[offset : offset + length])
+
+
+def _decode(path, first, stop):
+    """Samples `first` to `stop` of the file at its own rate, float32."""
+    try:
+        samples, _ = soundfile.read(path, frames=stop - first, start=first, dtype="float32")
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
+    if len(samples) != stop - first:
+        raise UserError(
+            f"{path}: cut short, {first + len(samples)} samples could be decoded of the {stop} promised; copy it again"
+        )
+    return samples
+
+
+def write_wav(path, samples, sample_rate, subtype="PCM_16"):
+    """Write float samples [T] as a wav file, whole or not at all (written beside, then renamed).
+
+    Raises UserError if the folder cannot be written or the disk is full.
+    """
+    partial = f"{path}.partial"
+    try:
+        soundfile.write(partial, samples, sample_rate, subtype=subtype, format="WAV")
+        os.replace(partial, path)
+    except (OSError, soundfile.SoundFileError, RuntimeError) as error:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise UserError(f"{path}: cannot be written ({error})") from None

@@ -1,0 +1,249 @@
+"""Every option of every script, once: its name, default, unit and meaning.
+
+A script asks for the groups it needs, `parse(__doc__, "network", "training", ...)`, and gets their values. Names of
+several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option.
+
+The paper's letters (arXiv 1809.07454, table I) mean the same in every file:
+
+    N   filters of the encoder and decoder            L   samples in a filter; the hop is L / 2
+    B   channels of the bottleneck and residual path  H   channels inside a convolutional block
+    Sc  channels of the skip path, 0 for none         P   taps of the depthwise convolution
+    X   blocks in a repeat, dilations 1 to 2^(X-1)    R   repeats
+    C   speakers                                      M   mixtures in a batch
+    T   samples of a mixture                          K   frames of a mixture
+"""
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, fields
+
+from errors import UserError
+
+NETWORK = {
+    "N": dict(type=int, default=512, help="filters of the encoder and decoder"),
+    "L": dict(type=int, default=20, help="samples in a filter, even; the hop is half of it"),
+    "B": dict(type=int, default=256, help="channels of the bottleneck and the residual path"),
+    "Sc": dict(type=int, default=0, help="channels of the skip path; 0: none, the residual path makes the masks"),
+    "H": dict(type=int, default=512, help="channels inside a convolutional block"),
+    "P": dict(type=int, default=3, help="taps of the depthwise convolution, odd unless causal"),
+    "X": dict(type=int, default=8, help="blocks in a repeat, with dilations 1, 2, 4 to 2^(X-1)"),
+    "R": dict(type=int, default=4, help="repeats"),
+    "C": dict(type=int, default=2, help="speakers"),
+    "bias": dict(type=int, choices=(0, 1), default=0, help="1: biases in the convolutions of the separator"),
+    "norm_type": dict(
+        choices=("gLN", "cLN", "cgLN", "BN"),
+        default="gLN",
+        help="gLN: over the whole utterance; cLN: over each frame; cgLN: over the frames up to each, the paper's"
+        " causal norm; BN: batch normalisation",
+    ),
+    "input_norm": dict(
+        choices=("same", "gLN", "cLN", "cgLN", "BN"),
+        default="same",
+        help="norm before the bottleneck; same: as norm_type",
+    ),
+    "causal": dict(type=int, choices=(0, 1), default=0, help="1: no look-ahead; needs cLN, cgLN or BN"),
+    "mask_nonlinear": dict(choices=("relu", "sigmoid", "softmax"), default="relu", help="activation of the masks"),
+    "mask_prelu": dict(type=int, choices=(0, 1), default=0, help="1: a PReLU before the mask convolution"),
+    "encoder_relu": dict(type=int, choices=(0, 1), default=1, help="1: a ReLU after the encoder"),
+    "padding": dict(
+        choices=("tail", "none", "both"),
+        default="tail",
+        help="tail: zeros complete the last frame; none: samples of an incomplete last frame give zeros;"
+        " both: a hop of zeros at either end, and the tail completed",
+    ),
+}
+
+DEVICE = {
+    "device_target": dict(
+        choices=("Ascend", "GPU", "CPU"), default=None, help="where to compute; default: the best that MindSpore finds"
+    ),
+    "device_id": dict(type=int, default=None, help="number of the card; default: the environment's DEVICE_ID, or 0"),
+}
+
+DATA = {
+    "sample_rate": dict(
+        type=int, default=8000, help="samples a second that the network works at; files of other rates are resampled"
+    ),
+    "num_workers": dict(type=int, default=2, help="threads that read audio files"),
+}
+
+TRAINING_DATA = {
+    "train_dir": dict(required=True, help="training set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
+    "valid_dir": dict(required=True, help="validation set, likewise"),
+    "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
+    "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
+    "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
+    "batch_size": dict(type=int, default=2, help="examples in a step"),
+    "seed": dict(type=int, default=0, help="of the weights, the order and the crops"),
+}
+
+TRAINING = {
+    "epochs": dict(type=int, default=100, help="passes over the training set, those before --continue_from included"),
+    "optimizer": dict(choices=("sgd", "adam"), default="adam", help="which optimiser"),
+    "lr": dict(type=float, default=1e-3, help="learning rate"),
+    "l2": dict(type=float, default=0.0, help="weight decay"),
+    "momentum": dict(type=float, default=0.0, help="momentum of sgd"),
+    "max_norm": dict(type=float, default=5.0, help="largest norm of the whole gradient; 0: not limited"),
+    "save_folder": dict(required=True, help="where checkpoints and history go; made if missing"),
+    "continue_from": dict(default=None, help="checkpoint of an earlier run, usually last.ckpt, to go on from"),
+    "max_minutes": dict(type=float, default=0.0, help="end after the epoch that passes this many minutes; 0: no limit"),
+}
+
+MODEL_FILE = {
+    "model_path": dict(required=True, help="checkpoint written by train.py or convert.py"),
+}
+
+EVALUATION = {
+    "data_dir": dict(required=True, help="test set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
+    "batch_size": dict(type=int, default=1, help="utterances separated at once"),
+    "cal_sdr": dict(type=int, choices=(0, 1), default=0, help="1: SDR improvement too (slower)"),
+    "csv": dict(default="results.csv", help="file of one row an utterance"),
+}
+
+SEPARATION = {
+    "files": dict(nargs="+", metavar="FILE", help="mono recordings, any rate and format that libsndfile reads"),
+    "out_dir": dict(required=True, help="folder for NAME_s1.wav, NAME_s2.wav ...; made if missing"),
+}
+
+EXPORT = {
+    "file_name": dict(required=True, help="file to write; its ending is added if missing"),
+    "file_format": dict(choices=("MINDIR", "ONNX"), default="MINDIR", help="what to write"),
+    "length": dict(type=float, default=4.0, help="seconds of audio the exported network takes"),
+    "batch_size": dict(type=int, default=1, help="mixtures the exported network takes at once"),
+}
+
+CONVERSION = {
+    "source": dict(choices=("kaituoxu", "asteroid", "torchaudio"), required=True, help="whose weights they are"),
+    "in_file": dict(metavar="IN", help=".pth, .bin or .npz file of weights"),
+    "out_file": dict(metavar="OUT", help="checkpoint to write"),
+    "sample_rate": dict(type=int, default=8000, help="samples a second, where the weights' file does not tell"),
+}
+POSITIONAL = ("files", "in_file", "out_file")
+
+PREPARATION = {
+    "in_dir": dict(default=None, help="LibriMix folder (any level of it), or a folder of tr, cv, tt with mix, s1, s2"),
+    "out_dir": dict(default=None, help="where tr/, cv/ and tt/ with mix.json, s1.json, s2.json ... go"),
+    "sample_rate": dict(type=int, default=8000, help="samples a second that lengths are counted at, and of --generate"),
+    "mix_type": dict(
+        choices=("mix_clean", "mix_both", "mix_single"),
+        default="mix_clean",
+        help="which LibriMix mixtures to index: speakers, speakers and noise, first speaker and noise",
+    ),
+    "train_name": dict(default=None, help="also write the training set as a MindRecord file of this name"),
+    "test_name": dict(default=None, help="also write the test set as a MindRecord file of this name"),
+    "librispeech_dir": dict(default=None, help="LibriSpeech folder, to generate LibriMix from"),
+    "metadata_dir": dict(default=None, help="folder of LibriMix metadata (libri2mix_*.csv), to generate from"),
+    "noise_dir": dict(default=None, help="folder that the metadata's noise paths start in; for noisy mixtures"),
+    "generate": dict(default=None, metavar="DIR", help="write the LibriMix tree itself into this folder"),
+    "mode": dict(
+        choices=("min", "max"), default="min", help="of --generate: cut to the shortest or pad to the longest"
+    ),
+}
+
+GROUPS = {
+    "network": NETWORK,
+    "device": DEVICE,
+    "data": DATA,
+    "training_data": TRAINING_DATA,
+    "training": TRAINING,
+    "model_file": MODEL_FILE,
+    "evaluation": EVALUATION,
+    "separation": SEPARATION,
+    "export": EXPORT,
+    "conversion": CONVERSION,
+    "preparation": PREPARATION,
+}
+
+
+def parse(description, *groups, argv=None):
+    """Parse the command line for the options of these groups; --help prints them with defaults and units."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for group in groups:
+        section = parser.add_argument_group(group.replace("_", " "))
+        for name, option in GROUPS[group].items():
+            section.add_argument(*_flags(name), **_with_default_in_help(option))
+    return parser.parse_args(sys.argv[1:] if argv is None else argv)
+
+
+def _flags(name):
+    if name in POSITIONAL:
+        return [name]
+    return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
+
+
+def _with_default_in_help(option):
+    if option.get("default") is None:
+        return option
+    return option | {"help": f"{option['help']} (default: {option['default']})"}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The options of a network, which its checkpoint carries. Raises UserError where they cannot be honoured."""
+
+    N: int = NETWORK["N"]["default"]
+    L: int = NETWORK["L"]["default"]
+    B: int = NETWORK["B"]["default"]
+    Sc: int = NETWORK["Sc"]["default"]
+    H: int = NETWORK["H"]["default"]
+    P: int = NETWORK["P"]["default"]
+    X: int = NETWORK["X"]["default"]
+    R: int = NETWORK["R"]["default"]
+    C: int = NETWORK["C"]["default"]
+    bias: int = NETWORK["bias"]["default"]
+    norm_type: str = NETWORK["norm_type"]["default"]
+    input_norm: str = NETWORK["input_norm"]["default"]
+    causal: int = NETWORK["causal"]["default"]
+    mask_nonlinear: str = NETWORK["mask_nonlinear"]["default"]
+    mask_prelu: int = NETWORK["mask_prelu"]["default"]
+    encoder_relu: int = NETWORK["encoder_relu"]["default"]
+    padding: str = NETWORK["padding"]["default"]
+
+    def __post_init__(self):
+        for name in ("N", "L", "B", "H", "P", "X", "R", "C"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
+        if self.Sc < 0:
+            raise UserError(f"--Sc {self.Sc}: must be 0 (no skip path) or the number of its channels")
+        if self.L % 2:
+            raise UserError(f"--L {self.L}: frames overlap by half, so L must be even; take {self.L + 1}")
+        if self.P % 2 == 0 and not self.causal:
+            raise UserError(f"--P {self.P}: a centred convolution needs odd P; take {self.P + 1}, or add --causal 1")
+        for name in ("norm_type", "input_norm", "mask_nonlinear", "padding"):
+            if getattr(self, name) not in NETWORK[name]["choices"]:
+                raise UserError(f"--{name} {getattr(self, name)}: choose from {', '.join(NETWORK[name]['choices'])}")
+        if self.causal and "gLN" in (self.norm_type, self.first_norm):
+            raise UserError("--causal 1: gLN looks at the whole utterance; take --norm_type cgLN or cLN"
+                            " (and --input_norm same)")  # fmt: skip
+
+    @property
+    def first_norm(self):
+        """The norm before the bottleneck."""
+        return self.norm_type if self.input_norm == "same" else self.input_norm
+
+    @property
+    def hop(self):
+        """Samples from one frame to the next."""
+        return self.L // 2
+
+    @classmethod
+    def of(cls, args):
+        """The network options among parsed arguments."""
+        return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
+
+    def to_json(self):
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text):
+        return cls(**json.loads(text))
+
+
+def require_positive(args, *names):
+    """Raise UserError unless each of these options is a finite number above 0."""
+    for name in names:
+        value = getattr(args, name)
+        if not (math.isfinite(value) and value > 0):
+            raise UserError(f"--{name} {value}: must be above 0")
