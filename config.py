@@ -100,6 +100,7 @@ EVALUATION = {
     "batch_size": dict(type=int, default=1, help="utterances separated at once"),
     "cal_sdr": dict(type=int, choices=(0, 1), default=0, help="1: SDR improvement too (slower)"),
     "csv": dict(default="results.csv", help="file of one row an utterance"),
+    "num_workers": DATA["num_workers"],
 }
 
 SEPARATION = {
@@ -118,7 +119,11 @@ CONVERSION = {
     "source": dict(choices=("kaituoxu", "asteroid", "torchaudio"), required=True, help="whose weights they are"),
     "in_file": dict(metavar="IN", help=".pth, .bin or .npz file of weights"),
     "out_file": dict(metavar="OUT", help="checkpoint to write"),
-    "sample_rate": dict(type=int, default=8000, help="samples a second, where the weights' file does not tell"),
+    "X": NETWORK["X"] | dict(default=None),
+    "norm_type": NETWORK["norm_type"] | dict(default=None),
+    "mask_nonlinear": NETWORK["mask_nonlinear"] | dict(default=None),
+    "encoder_relu": NETWORK["encoder_relu"] | dict(default=None),
+    "sample_rate": dict(type=int, default=None, help="samples a second of the audio that the network is for"),
 }
 POSITIONAL = ("files", "in_file", "out_file")
 
@@ -142,6 +147,10 @@ PREPARATION = {
     ),
 }
 
+CORPUS = {
+    "out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing"),
+}
+
 GROUPS = {
     "network": NETWORK,
     "device": DEVICE,
@@ -154,6 +163,7 @@ GROUPS = {
     "export": EXPORT,
     "conversion": CONVERSION,
     "preparation": PREPARATION,
+    "corpus": CORPUS,
 }
 
 

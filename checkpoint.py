@@ -1,0 +1,91 @@
+"""Checkpoints: MindSpore's own .ckpt files that also carry what is needed to build the network again.
+
+Beside the parameters stand, as strings, `network` (JSON of config.NetworkOptions), `sample_rate` (samples a second)
+and `progress` (JSON: where a training run stood). The network's parameters have names
+as `separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+
+import mindspore as ms
+
+from config import NetworkOptions
+from errors import UserError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds; `parameters` maps names to mindspore.Parameter."""
+
+    options: NetworkOptions
+    sample_rate: int
+    progress: dict
+    parameters: dict
+
+
+def write_checkpoint(path, net, progress=None, extra_parameters=()):
+    """Write a network to `path`, whole or not at all (written beside, then renamed).
+
+    Args:
+        net: model.ConvTasNet.
+        progress: what a training run needs to go on, as far as JSON can say it.
+        extra_parameters: pairs of a name and a parameter, the optimiser's state.
+
+    Raises UserError if the folder cannot be written or the disk is full.
+    """
+    parameters = [*((p.name, p) for p in net.get_parameters()), *extra_parameters]
+    description = {
+        "network": net.options.to_json(),
+        "sample_rate": str(net.sample_rate),
+        "progress": json.dumps(progress or {}),
+    }
+    path = str(path)
+    if not path.endswith(".ckpt"):
+        raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
+    partial = path.removesuffix(".ckpt") + ".partial.ckpt"
+    try:
+        ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
+        os.replace(partial, path)
+    except (OSError, RuntimeError, ValueError) as error:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise UserError(f"{path}: cannot be written ({error})") from None
+
+
+def read_checkpoint(path):
+    """Read a checkpoint.
+
+    Raises UserError if the file is missing, damaged or not a checkpoint of this project.
+    """
+    path = str(path)
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such checkpoint")
+    if not path.endswith(".ckpt"):
+        raise UserError(f"{path}: checkpoints are named .ckpt; PyTorch's weights go through convert.py first")
+    try:
+        contents = ms.load_checkpoint(path)
+    except (ValueError, RuntimeError, OSError):
+        raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
+    try:
+        options = NetworkOptions.from_json(contents.pop("network"))
+        sample_rate = int(contents.pop("sample_rate"))
+        progress = json.loads(contents.pop("progress"))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
+    return Checkpoint(options, sample_rate, progress, contents)
+
+
+def restore(cell, parameters, path):
+    """Set every parameter of a cell from a checkpoint's.
+
+    Raises UserError if one is missing or has another shape.
+    """
+    for parameter in cell.get_parameters():
+        stored = parameters.get(parameter.name)
+        if stored is None:
+            raise UserError(f"{path}: has no {parameter.name}; it is damaged or from another version")
+        if stored.shape != parameter.shape:
+            raise UserError(f"{path}: {parameter.name} has shape {stored.shape}, expected {parameter.shape}")
+        parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))

@@ -1,0 +1,276 @@
+"""Bring weights of the best-known PyTorch implementations over.
+
+    python convert.py --source asteroid IN.pth OUT.ckpt
+    python convert.py --source torchaudio --mask_nonlinear sigmoid IN.pt OUT.ckpt
+
+kaituoxu is github.com/kaituoxu/Conv-TasNet. A .pth, .pt or .bin file is read by PyTorch (an extra that only this
+script needs), weights only, so that nothing in it is run. An .npz file holds `state/NAME` arrays and `meta`, JSON of
+the source's arguments. Sizes are read off the weights; what weights cannot tell comes from the options, else from
+the file's own arguments, else it is what the source's constructor takes by default, and is printed.
+"""
+
+import json
+import os
+import zipfile
+
+import mindspore as ms
+import numpy as np
+
+from checkpoint import write_checkpoint
+from config import NetworkOptions, parse
+from device import set_device
+from errors import UserError, run
+from model import ConvTasNet, parameter_count
+
+# What weights cannot tell: the names that the sources' files give it.
+ARGUMENTS = {
+    "X": ("X", "n_blocks"),
+    "norm_type": ("norm_type",),
+    "mask_nonlinear": ("mask_nonlinear", "mask_act"),
+    "encoder_relu": ("enc_act", "encoder_activation"),
+    "sample_rate": ("sample_rate",),
+}
+# What each source's constructor takes by default.
+DEFAULTS = {
+    "kaituoxu": {"norm_type": "gLN", "mask_nonlinear": "relu", "sample_rate": 8000},
+    "asteroid": {"X": 8, "norm_type": "gLN", "mask_nonlinear": "sigmoid", "encoder_relu": None, "sample_rate": 8000},
+    "torchaudio": {"X": 8, "mask_nonlinear": "sigmoid", "sample_rate": 8000},
+}
+
+
+def main(argv=None):
+    args = parse(__doc__, "conversion", "device", argv=argv)
+    set_device(args.device_target, args.device_id)
+    state, found = read_weights(args.in_file)
+    arguments = choose_arguments(args, found)
+    try:
+        weights, options = SOURCES[args.source](state, arguments)
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"{args.in_file}: not weights of {args.source}'s Conv-TasNet ({error!r})") from None
+    net = ConvTasNet(options, int(arguments["sample_rate"]))
+    set_weights(net, weights, args.in_file)
+    write_checkpoint(args.out_file, net)
+    print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
+
+
+def choose_arguments(args, found):
+    """What weights cannot tell, by our names: from the options, the file's arguments or the source's defaults."""
+    chosen = {}
+    for name, default in DEFAULTS[args.source].items():
+        in_file = next((key for key in ARGUMENTS[name] if key in found), None)
+        if getattr(args, name) is not None:
+            chosen[name] = getattr(args, name)
+        elif in_file is not None:
+            chosen[name] = found[in_file]
+        else:
+            chosen[name] = default
+            print(f"{args.in_file}: does not tell {name}; took {default}, --{name} changes it")
+    return chosen
+
+
+def set_weights(net, weights, path):
+    """Set every parameter of a network from numpy arrays by name; UserError unless names and shapes agree."""
+    for parameter in net.get_parameters():
+        if parameter.name not in weights:
+            raise UserError(f"{path}: has nothing for {parameter.name}; is --source right?")
+        value = weights.pop(parameter.name)
+        if value.shape != parameter.shape:
+            raise UserError(f"{path}: {parameter.name} has shape {value.shape}, expected {parameter.shape}")
+        parameter.set_data(ms.Tensor(value.astype(np.float32)))
+    if weights:
+        raise UserError(
+            f"{path}: has {', '.join(sorted(weights)[:3])} with no place in the network; is --source right?"
+        )
+
+
+def from_kaituoxu(state, arguments):
+    """No biases, no skip path, no PReLU before the masks; the first norm is cLN whatever norm_type says."""
+    N, _, L = state["encoder.conv1d_U.weight"].shape
+    block = "separator.network.2.{}.{}.net."
+    R = 1 + max(int(name.split(".")[3]) for name in state if name.startswith("separator.network.2."))
+    X = 1 + max(int(name.split(".")[4]) for name in state if name.startswith("separator.network.2."))
+    # A causal depthwise convolution is followed by a cell that cuts its tail off, which shifts the numbers after it.
+    causal = "separator.network.2.0.0.net.3.net.2.weight" in state and (
+        state["separator.network.2.0.0.net.3.net.2.weight"].size == 1
+    )
+    has_running = "separator.network.2.0.0.net.2.running_mean" in state
+    weights = {
+        "encoder.weight": state["encoder.conv1d_U.weight"][:, 0],  # [N, L]
+        "decoder.weight": state["decoder.basis_signals.weight"].T,  # [N, L]
+        "separator.bottleneck.weight": state["separator.network.1.weight"][:, :, 0],
+        "separator.conv_masks.weight": state["separator.network.3.weight"][:, :, 0],
+        **norm(state, "separator.network.0.", "separator.norm."),
+    }
+    for r, x in np.ndindex(R, X):
+        old, new = block.format(r, x), f"separator.blocks.{r * X + x}."
+        after = old + ("3.net.2." if causal else "3.net.1.")
+        later = [old + f"3.net.{i + causal}." for i in (2, 3)]
+        weights |= {
+            new + "conv_in.weight": state[old + "0.weight"][:, :, 0],
+            new + "prelu_in.slope": state[old + "1.weight"],
+            **norm(state, old + "2.", new + "norm_in."),
+            new + "depthwise.weight": state[old + "3.net.0.weight"][:, 0].T,  # [P, H]
+            new + "prelu_out.slope": state[after + "weight"],
+            **norm(state, later[0], new + "norm_out."),
+            new + "conv_residual.weight": state[later[1] + "weight"][:, :, 0],
+        }
+    H, B = weights["separator.blocks.0.conv_in.weight"].shape
+    options = NetworkOptions(
+        N=N, L=L, B=B, H=H, P=len(weights["separator.blocks.0.depthwise.weight"]), X=X, R=R,
+        C=len(weights["separator.conv_masks.weight"]) // N,
+        norm_type="BN" if has_running else arguments["norm_type"], input_norm="cLN", causal=int(causal),
+        mask_nonlinear=arguments["mask_nonlinear"], padding="none",
+    )  # fmt: skip
+    return weights, options
+
+
+def from_asteroid(state, arguments):
+    """Biases, a PReLU before the masks, the encoder's ReLU by choice; the last residual of a skip path is unused."""
+    N, _, L = state["encoder.filterbank._filters"].shape
+    masker = "masker."
+    count = 1 + max(int(name.split(".")[2]) for name in state if name.startswith("masker.TCN."))
+    causal = "masker.TCN.0.shared_block.3.0.weight" in state
+    has_skip = "masker.TCN.0.skip_conv.weight" in state
+    weights = {
+        "encoder.weight": state["encoder.filterbank._filters"][:, 0],
+        "decoder.weight": state["decoder.filterbank._filters"][:, 0],
+        **norm(state, masker + "bottleneck.0.", "separator.norm."),
+        **conv(state, masker + "bottleneck.1.", "separator.bottleneck."),
+        "separator.prelu.slope": state[masker + "mask_net.0.weight"],
+        **conv(state, masker + "mask_net.1.", "separator.conv_masks."),
+    }
+    for i in range(count):
+        old, new = f"masker.TCN.{i}.", f"separator.blocks.{i}."
+        shared = old + "shared_block."
+        weights |= {
+            **conv(state, shared + "0.", new + "conv_in."),
+            new + "prelu_in.slope": state[shared + "1.weight"],
+            **norm(state, shared + "2.", new + "norm_in."),
+            **depthwise(state, shared + ("3.0." if causal else "3."), new + "depthwise."),
+            new + "prelu_out.slope": state[shared + "4.weight"],
+            **norm(state, shared + "5.", new + "norm_out."),
+        }
+        if has_skip:
+            weights |= conv(state, old + "skip_conv.", new + "conv_skip.")
+        if i < count - 1 or not has_skip:
+            weights |= conv(state, old + "res_conv.", new + "conv_residual.")
+    norm_type = {"bN": "BN"}.get(arguments["norm_type"], arguments["norm_type"])
+    encoder_relu = {None: 0, "linear": 0, 0: 0, "relu": 1, 1: 1}[arguments["encoder_relu"]]
+    return weights, with_biases(
+        weights, count, arguments, L=L, norm_type=norm_type, causal=int(causal), encoder_relu=encoder_relu,
+        padding="none",
+    )  # fmt: skip
+
+
+def from_torchaudio(state, arguments):
+    """Biases, a skip path, a PReLU before the masks, no ReLU after the encoder, gLN, a hop of zeros at both ends."""
+    N, _, L = state["encoder.weight"].shape
+    generator = "mask_generator."
+    count = 1 + max(int(name.split(".")[2]) for name in state if name.startswith("mask_generator.conv_layers."))
+    weights = {
+        "encoder.weight": state["encoder.weight"][:, 0],
+        "decoder.weight": state["decoder.weight"][:, 0],
+        **norm(state, generator + "input_norm.", "separator.norm."),
+        **conv(state, generator + "input_conv.", "separator.bottleneck."),
+        "separator.prelu.slope": state[generator + "output_prelu.weight"],
+        **conv(state, generator + "output_conv.", "separator.conv_masks."),
+    }
+    for i in range(count):
+        old, new = f"mask_generator.conv_layers.{i}.", f"separator.blocks.{i}."
+        layers = old + "conv_layers."
+        weights |= {
+            **conv(state, layers + "0.", new + "conv_in."),
+            new + "prelu_in.slope": state[layers + "1.weight"],
+            **norm(state, layers + "2.", new + "norm_in."),
+            **depthwise(state, layers + "3.", new + "depthwise."),
+            new + "prelu_out.slope": state[layers + "4.weight"],
+            **norm(state, layers + "5.", new + "norm_out."),
+            **conv(state, old + "skip_out.", new + "conv_skip."),
+        }
+        if i < count - 1:
+            weights |= conv(state, old + "res_out.", new + "conv_residual.")
+    return weights, with_biases(weights, count, arguments, L=L, encoder_relu=0, padding="both")
+
+
+def with_biases(weights, count, arguments, **others):
+    """The options of a network of `count` blocks with biases and a PReLU before the masks, off its weights' shapes."""
+    N = len(weights["encoder.weight"])
+    H, B = weights["separator.blocks.0.conv_in.weight"].shape
+    X = arguments["X"]
+    if count % X:
+        raise UserError(f"--X {X}: the file has {count} blocks, which X must divide")
+    return NetworkOptions(
+        N=N, B=B, H=H, P=len(weights["separator.blocks.0.depthwise.weight"]), X=X, R=count // X,
+        C=len(weights["separator.conv_masks.weight"]) // N,
+        Sc=len(weights.get("separator.blocks.0.conv_skip.weight", ())),
+        bias=1, mask_prelu=1, mask_nonlinear=arguments["mask_nonlinear"], **others,
+    )  # fmt: skip
+
+
+def conv(state, old, new):
+    """Weight and bias of a 1x1 convolution, by our names: [outputs, inputs, 1] -> [outputs, inputs]."""
+    return {new + "weight": state[old + "weight"][:, :, 0], new + "bias": state[old + "bias"]}
+
+
+def depthwise(state, old, new):
+    """Weight and bias of a depthwise convolution, by our names: [H, 1, P] -> [P, H]."""
+    return {new + "weight": state[old + "weight"][:, 0].T, new + "bias": state[old + "bias"]}
+
+
+def norm(state, old, new):
+    """Gain, bias and, for BN, running statistics of a norm, by our names: [channels]."""
+    theirs = ("gamma", "beta") if old + "gamma" in state else ("weight", "bias")
+    found = {new + "gain": state[old + theirs[0]].reshape(-1), new + "bias": state[old + theirs[1]].reshape(-1)}
+    if old + "running_mean" in state:
+        found[new + "running_mean"] = state[old + "running_mean"]
+        found[new + "running_variance"] = state[old + "running_var"]
+    return found
+
+
+SOURCES = {"kaituoxu": from_kaituoxu, "asteroid": from_asteroid, "torchaudio": from_torchaudio}
+
+
+def read_weights(path):
+    """Read a file of weights: a dictionary of numpy arrays by the source's own names, and one of its arguments.
+
+    Raises UserError if the file is missing, damaged or holds no weights.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file")
+    if path.endswith(".npz"):
+        return _read_npz(path)
+    package = _read_torch(path)
+    arguments = {**package, **package.get("model_args", {})} if "state_dict" in package else {}
+    state = package.get("state_dict", package)
+    state = {name.removeprefix("module."): value for name, value in state.items() if hasattr(value, "numpy")}
+    if not state:
+        raise UserError(f"{path}: holds no weights")
+    return {name: value.detach().float().numpy() for name, value in state.items()}, arguments
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name.removeprefix("state/"): file[name] for name in file.files if name.startswith("state/")}
+            return state, json.loads(str(file["meta"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{path}: not a whole .npz file of weights ({error})") from None
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError:
+        raise UserError(f"{path}: reading it needs PyTorch; pip install torch, or convert it to .npz") from None
+    try:
+        package = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{path}: not weights that PyTorch reads safely ({reason})") from None
+    if not isinstance(package, dict):
+        raise UserError(f"{path}: holds a {type(package).__name__}, expected a dictionary of weights")
+    return package
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,219 @@
+"""Batches of mixtures and their sources, as a mindspore.dataset, from a JSON index or a MindRecord file.
+
+A batch has the columns `mixture` [M, T] and `sources` [M, C, T], float32, and `lengths` [M], int32, the samples of
+each row that are not padding. The audio is read when its batch is asked for. Which stretch of which utterance goes
+into which batch is settled before, from the seed and the epoch, so it does not depend on the number of workers.
+
+    index = load_index("index/tr", sample_rate=8000)
+    for mixture, lengths, sources in training_batches(index, 2, 4.0, shuffle=1, seed=0, epoch=0, num_workers=2):
+        ...
+"""
+
+import math
+import os
+
+import mindspore.dataset
+import numpy as np
+
+from errors import UserError
+from index import FolderIndex
+from mindrecord import RecordIndex
+
+
+def load_index(path, sample_rate):
+    """Open a folder of mix.json, s1.json, s2.json ... or a MindRecord file of preprocess.py.
+
+    Returns an index: its length is the number of utterances; `names`, `lengths` (int64 [utterances], samples),
+    `speakers`, `sample_rate`, `path`; `read(utterance, start, length)` gives float32 [1 + C, length], mixture first.
+    Raises UserError, naming the file, if there is none, it is malformed, or it was made at another rate.
+    """
+    if sample_rate < 1:
+        raise UserError(f"--sample_rate {sample_rate}: must be at least 1")
+    if os.path.isdir(path):
+        return FolderIndex(path, sample_rate)
+    if os.path.isfile(path):
+        return RecordIndex(path, sample_rate)
+    raise UserError(f"{path}: no such folder or MindRecord file; run preprocess.py to make it")
+
+
+class Batches:
+    """Batches that can be iterated again and again, each time as (mixture, lengths, sources), Tensors.
+
+    `dataset` is the mindspore dataset itself, `order` the utterance number of every row, in the order they come, and
+    len() the number of batches. Iterating raises UserError where a file cannot be read, which the dataset alone would
+    bury in a RuntimeError.
+    """
+
+    def __init__(self, index, batches, samples, num_workers):
+        """`batches`: int arrays of rows (utterance, start, length); `samples`: their T, None for `padded_length`."""
+        if num_workers < 1:
+            raise UserError(f"--num_workers {num_workers}: must be at least 1")
+        self.order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
+        self._source = _BatchSource(index, batches, samples)
+        self.dataset = mindspore.dataset.GeneratorDataset(
+            self._source,
+            ["mixture", "lengths", "sources"],
+            num_parallel_workers=min(num_workers, os.cpu_count()),  # MindSpore refuses more than there are cores
+            python_multiprocessing=False,  # libsndfile and scipy release the interpreter's lock: threads do
+            shuffle=False,
+        )
+
+    def __len__(self):
+        return len(self._source)
+
+    def __iter__(self):
+        self._source.error = None
+        try:
+            yield from self.dataset.create_tuple_iterator(num_epochs=1)
+        except RuntimeError:
+            if self._source.error is None:
+                raise
+            raise self._source.error from None
+
+
+class _BatchSource:
+    """Item i is batch i, read when it is asked for."""
+
+    def __init__(self, index, batches, samples):
+        self.index = index
+        self.batches = batches
+        self.samples = samples
+        self.error = None  # of the user, the last that was met
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, number):
+        rows = self.batches[number]
+        lengths = rows[:, 2]  # [M]
+        samples = self.samples or padded_length(int(lengths.max()), self.index.sample_rate)
+        audio = np.zeros((len(rows), 1 + self.index.speakers, samples), np.float32)  # [M, 1 + C, T]
+        try:
+            for row, (utterance, start, length) in zip(audio, rows.tolist(), strict=True):
+                row[:, :length] = self.index.read(utterance, start, length)
+        except UserError as error:
+            self.error = error
+            raise
+        return audio[:, 0], lengths.astype(np.int32), audio[:, 1:]
+
+
+def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_workers):
+    """Batches of one epoch, nothing left out; the last may be smaller.
+
+    segment > 0 (seconds): every utterance gives ceil(length / segment) examples of that length, which start anywhere
+    if `shuffle`, all in random order, and else at multiples of the segment, in order. What is shorter than the
+    segment is zero-padded. segment -1: whole utterances, batched with others of about their length and padded to
+    `padded_length` of the longest, the batches in random order if `shuffle`.
+
+    Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
+    """
+    _require_batch_size(batch_size)
+    if seed < 0:
+        raise UserError(f"--seed {seed}: must be at least 0")
+    random = np.random.default_rng([seed, epoch])
+    if segment != -1:
+        samples = segment_samples(segment, index.sample_rate)
+        examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
+        return Batches(index, _split(examples, batch_size), samples, num_workers)
+    utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
+    batches = _split(_longest_first(index, utterances), batch_size)
+    if shuffle:
+        random.shuffle(batches)
+    return Batches(index, batches, None, num_workers)
+
+
+def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
+    """Whole utterances of at most `cv_maxlen` seconds (None: all), batched with others of about their length.
+
+    The longest come first. Rows are padded to `padded_length` of the longest of their batch.
+
+    Returns `Batches`, whose `order` tells which utterance each row is. Raises UserError if none is short enough.
+    """
+    _require_batch_size(batch_size)
+    kept = np.flatnonzero(_within(index, cv_maxlen))
+    if not len(kept):
+        raise UserError(f"--cv_maxlen {cv_maxlen:g}: all {len(index)} utterances of {index.path} are longer; raise it")
+    return Batches(index, _split(_longest_first(index, kept), batch_size), None, num_workers)
+
+
+def describe(index, segment=-1, cv_maxlen=None):
+    """Say in one line how many mixtures and hours there are, what examples they give and what `cv_maxlen` leaves out.
+
+    `segment` and `cv_maxlen` are in seconds, as for `training_batches` and `utterance_batches`.
+    """
+    within = _within(index, cv_maxlen)
+    text = (
+        f"{_count(within.sum(), 'mixture')} of {_count(index.speakers, 'speaker')}, {_hours(index, within):.2f} hours"
+    )
+    if segment != -1:
+        samples = segment_samples(segment, index.sample_rate)
+        examples = np.sum(-(-index.lengths // samples))
+        text += f", {examples} examples of {segment:g} s, {np.sum(index.lengths < samples)} shorter"
+    if not within.all():
+        text += f"; {(~within).sum()} longer than {cv_maxlen:g} s left out, {_hours(index, ~within):.2f} hours"
+    return text
+
+
+def padded_length(samples, sample_rate):
+    """The first of a few fixed lengths that is not below `samples`.
+
+    They are about 10 % apart, in tenths of a second (1, 2, ... 10, 11, 13, 15, 17, 19, 21, 24, ...), because graph
+    mode compiles anew for each length that it meets.
+    """
+    tenths = 1
+    while tenths * sample_rate < 10 * samples:
+        tenths = -(-tenths * 11 // 10)
+    return -(-tenths * sample_rate // 10)
+
+
+def segment_samples(segment, sample_rate):
+    """Samples in `segment` seconds. Raises UserError unless there is at least one."""
+    if not (math.isfinite(segment) and segment * sample_rate >= 1):
+        raise UserError(f"--segment {segment:g}: must be seconds above 0, or -1 for whole utterances")
+    return round(segment * sample_rate)
+
+
+def _random_crops(index, samples, random):
+    """As many crops of each utterance as tiles would cover it: rows (utterance, start, length), in random order."""
+    utterances = np.repeat(np.arange(len(index)), -(-index.lengths // samples))
+    lengths = index.lengths[utterances]
+    starts = random.integers(0, np.maximum(lengths - samples, 0), endpoint=True)
+    return random.permutation(np.stack([utterances, starts, np.minimum(lengths, samples)], axis=1))
+
+
+def _tiles(index, samples):
+    """Every utterance cut at multiples of `samples`: rows (utterance, start, length), in order."""
+    rows = [
+        (utterance, start, min(samples, length - start))
+        for utterance, length in enumerate(index.lengths.tolist())
+        for start in range(0, length, samples)
+    ]
+    return np.array(rows)
+
+
+def _longest_first(index, utterances):
+    """These utterances from the longest to the shortest, equal ones as given: rows (utterance, 0, length)."""
+    utterances = utterances[np.argsort(-index.lengths[utterances], kind="stable")]
+    return np.stack([utterances, np.zeros_like(utterances), index.lengths[utterances]], axis=1)
+
+
+def _split(examples, batch_size):
+    return [examples[first : first + batch_size] for first in range(0, len(examples), batch_size)]
+
+
+def _require_batch_size(batch_size):
+    if batch_size < 1:
+        raise UserError(f"--batch_size {batch_size}: must be at least 1")
+
+
+def _within(index, cv_maxlen):
+    """Which utterances are at most `cv_maxlen` seconds long: bool [utterances]."""
+    return index.lengths <= (math.inf if cv_maxlen is None else cv_maxlen * index.sample_rate)
+
+
+def _hours(index, which):
+    return index.lengths[which].sum() / index.sample_rate / 3600
+
+
+def _count(number, noun):
+    return f"{number} {noun}" + ("s" if number != 1 else "")

@@ -1,0 +1,32 @@
+"""Where to compute, and how: the one place that knows one device from another."""
+
+import os
+
+import mindspore as ms
+
+from errors import UserError
+
+
+def set_device(device_target=None, device_id=None):
+    """Choose the device, graph mode and what its compiler fuses. Call before any network is built.
+
+    Args:
+        device_target: "Ascend", "GPU" or "CPU"; None takes the best that MindSpore finds on this machine.
+        device_id: number of the card; None takes DEVICE_ID of the environment, or 0.
+
+    Returns the device's name. Raises UserError if MindSpore cannot use it.
+    """
+    if device_id is None:
+        device_id = int(os.environ.get("DEVICE_ID", "0"))
+    target = device_target or ms.get_context("device_target")
+    try:
+        ms.set_device(target, 0 if target == "CPU" else device_id)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"--device_target {target}: MindSpore cannot use device {device_id} of it ({reason})") from None
+    ms.set_context(mode=ms.GRAPH_MODE)
+    if target == "CPU":
+        # Fuses chains of element-wise operators, each of which is a pass over memory of its own otherwise. MindSpore
+        # reads the variable when it compiles for the first time.
+        os.environ["MS_DEV_GRAPH_KERNEL_FLAGS"] = "--opt_level=2"
+    return target

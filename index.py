@@ -1,0 +1,101 @@
+"""The folder of mix.json, s1.json, s2.json ... that preprocess.py writes: which utterances there are, and their audio.
+
+Each file is a list of [path of an audio file, samples at the index's rate]; row i of every file is one utterance.
+"""
+
+import json
+import os
+import re
+
+import numpy as np
+
+from audio import audio_info, read_audio
+from errors import UserError
+
+
+class FolderIndex:
+    """The utterances of an index folder.
+
+    Attributes: `names`, `lengths` (int64 [utterances], samples at `sample_rate`), `speakers`, `sample_rate`, `path`.
+
+    Raises UserError if a file of the index is missing or malformed, if the files do not agree with each other, or if
+    the lengths were counted at another rate.
+    """
+
+    def __init__(self, path, sample_rate):
+        self.path = path
+        self.sample_rate = sample_rate
+        mixtures = _read_rows(os.path.join(path, "mix.json"))
+        self.names = [_name(file) for file, _ in mixtures]
+        self.lengths = np.array([length for _, length in mixtures], np.int64)
+        tables = [mixtures]
+        for number in range(1, _highest_source(path) + 1):
+            file = os.path.join(path, f"s{number}.json")
+            tables.append(_read_rows(file))
+            _require_same_utterances(file, tables[-1], mixtures)
+        self.speakers = len(tables) - 1
+        self._files = [[file for file, _ in rows] for rows in zip(*tables, strict=True)]  # the mixture's first
+        self._require_own_rate()
+
+    def __len__(self):
+        return len(self.names)
+
+    def read(self, utterance, start, length):
+        """Read a stretch, in samples, of an utterance's mixture and sources: float32 [1 + C, length], mixture first.
+
+        Raises UserError as `audio.read_audio` does.
+        """
+        return np.stack([read_audio(file, self.sample_rate, start, length) for file in self._files[utterance]])
+
+    def _require_own_rate(self):
+        """Compare the first utterance with its file: a wrong rate shows in every length, so one is enough."""
+        file = self._files[0][0]
+        found = audio_info(file).frames_at(self.sample_rate)
+        if found != self.lengths[0]:
+            raise UserError(
+                f"{os.path.join(self.path, 'mix.json')}: gives {file} {self.lengths[0]} samples, but it has {found} at"
+                f" {self.sample_rate} Hz; run preprocess.py with --sample-rate {self.sample_rate}"
+            )
+
+
+def _highest_source(path):
+    """The largest n of the files sn.json, at least 1."""
+    found = (re.fullmatch(r"s([1-9]\d*)\.json", file) for file in os.listdir(path))
+    return max((int(match[1]) for match in found if match), default=1)
+
+
+def _read_rows(file):
+    """The rows [path, samples] of one file of the index."""
+    try:
+        with open(file, encoding="utf-8") as stream:
+            rows = json.load(stream)
+    except FileNotFoundError:
+        raise UserError(
+            f"{file}: no such file; make it by preprocess.py, and give the folder tr, cv or tt of its --out-dir"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read as JSON ({error}); run preprocess.py again") from None
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{file}: not a list of utterances, or an empty one; run preprocess.py again")
+    for number, row in enumerate(rows):
+        if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and row[1] > 0):
+            raise UserError(f"{file}: row {number} is {str(row)[:80]}, not [path, samples]; run preprocess.py again")
+    return rows
+
+
+def _require_same_utterances(file, rows, mixtures):
+    if len(rows) != len(mixtures):
+        raise UserError(f"{file}: {len(rows)} rows, but mix.json has {len(mixtures)}; run preprocess.py again")
+    for number, ((source, length), (mixture, expected)) in enumerate(zip(rows, mixtures, strict=True)):
+        if _name(source) != _name(mixture):
+            raise UserError(
+                f"{file}: row {number} is {source}, but that of mix.json is {mixture}; run preprocess.py again"
+            )
+        if length != expected:
+            raise UserError(
+                f"{file}: {source} has {length} samples, but its mixture {expected}; cut them to one length"
+            )
+
+
+def _name(file):
+    return os.path.splitext(os.path.basename(file))[0]

@@ -1,0 +1,225 @@
+"""Conv-TasNet: encoder, TCN separator and decoder (Luo and Mesgarani 2019, arXiv 1809.07454).
+
+    from device import set_device
+    from model import load_model
+
+    set_device()
+    net = load_model("best.ckpt")
+    estimates = net(mixture)  # [M, T] -> [M, C, T]
+
+config.py explains the letters and options. Features are laid out [M, K, channels]; layers.py says why.
+"""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, nn, ops
+
+from checkpoint import read_checkpoint, restore
+from layers import NORMS, DepthwiseConv, PointwiseConv, PReLU, uniform
+
+
+class Encoder(nn.Cell):
+    """Frames of L samples that overlap by half, each as its products with N filters: [M, T] -> [M, K, N]."""
+
+    def __init__(self, options, random):
+        super().__init__()
+        self.L, self.N, self.hop, self.padding = options.L, options.N, options.hop, options.padding
+        self.relu = options.encoder_relu
+        self.weight = Parameter(uniform(random, (options.N, options.L), options.L), name="weight")
+        self.product = ops.MatMul(transpose_b=True)
+
+    def construct(self, mixture):
+        M, T = mixture.shape
+        K = frame_count(T, self.hop, self.padding)
+        mixture = self.fit(mixture, (K + 1) * self.hop)
+        hops = mixture.reshape(M, K + 1, self.hop)
+        frames = ops.cat((hops[:, :-1], hops[:, 1:]), 2)  # [M, K, L]
+        w = self.product(frames.reshape(M * K, self.L), self.weight)  # [M * K, N]
+        if self.relu:
+            w = ops.relu(w)
+        return w.reshape(M, K, self.N)
+
+    def fit(self, mixture, samples):
+        """Zeros at the end (or samples cut from it) to make whole frames; with padding "both" a hop in front."""
+        M, T = mixture.shape
+        front = self.hop if self.padding == "both" else 0
+        tail = samples - front - T
+        if tail < 0:
+            mixture = mixture[:, :tail]
+        parts = [ops.zeros((M, front), mixture.dtype)] if front else []
+        parts = [*parts, mixture]
+        if tail > 0:
+            parts = [*parts, ops.zeros((M, tail), mixture.dtype)]
+        return ops.cat(parts, 1) if len(parts) > 1 else mixture
+
+
+class Decoder(nn.Cell):
+    """Each frame as a weighted sum of N basis signals, overlap-added: [M, K, C, N] -> [M, C, T]."""
+
+    def __init__(self, options, random):
+        super().__init__()
+        self.L, self.N, self.hop, self.padding = options.L, options.N, options.hop, options.padding
+        self.weight = Parameter(uniform(random, (options.N, options.L), options.N), name="weight")
+        self.product = ops.MatMul()
+
+    def construct(self, masked, T):
+        M, K, C, _ = masked.shape
+        frames = self.product(masked.reshape(M * K * C, self.N), self.weight)  # [M * K * C, L]
+        samples = overlap_add(frames.reshape(M, K, C, self.L))  # [M, C, (K + 1) * hop]
+        front = self.hop if self.padding == "both" else 0
+        missing = T + front - (K + 1) * self.hop
+        if missing > 0:
+            samples = ops.cat((samples, ops.zeros((M, C, missing), samples.dtype)), 2)
+        return samples[:, :, front : front + T]
+
+
+class Block(nn.Cell):
+    """One-dimensional convolutional block of the TCN (paper, figure 1.C): [M, K, B] -> residual, skip."""
+
+    def __init__(self, options, dilation, is_last, random):
+        super().__init__()
+        norm = NORMS[options.norm_type]
+        self.conv_in = PointwiseConv(options.B, options.H, options.bias, random)
+        self.prelu_in = PReLU()
+        self.norm_in = norm(options.H)
+        self.depthwise = DepthwiseConv(options.H, options.P, dilation, options.causal, options.bias, random)
+        self.prelu_out = PReLU()
+        self.norm_out = norm(options.H)
+        self.has_skip = options.Sc > 0
+        # Nothing reads the last residual where the skip path makes the masks.
+        self.has_residual = not (is_last and self.has_skip)
+        if self.has_residual:
+            self.conv_residual = PointwiseConv(options.H, options.B, options.bias, random)
+        if self.has_skip:
+            self.conv_skip = PointwiseConv(options.H, options.Sc, options.bias, random)
+
+    def construct(self, x, frame_mask):
+        y = self.norm_in(self.prelu_in(self.conv_in(x)), frame_mask)  # [M, K, H]
+        # The convolution over time must meet zeros beyond an utterance's end, as it does without a batch around it.
+        y = self.depthwise(y * frame_mask)  # [M, K, H]
+        y = self.norm_out(self.prelu_out(y), frame_mask)  # [M, K, H]
+        if self.has_residual:
+            x = x + self.conv_residual(y)  # [M, K, B]
+        skip = self.conv_skip(y) if self.has_skip else None  # [M, K, Sc]
+        return x, skip
+
+
+class Separator(nn.Cell):
+    """Temporal convolutional network that estimates a mask for each speaker: [M, K, N] -> [M, K, C, N]."""
+
+    def __init__(self, options, random):
+        super().__init__()
+        self.C, self.N = options.C, options.N
+        self.norm = NORMS[options.first_norm](options.N)
+        self.bottleneck = PointwiseConv(options.N, options.B, options.bias, random)
+        last = options.R * options.X - 1
+        self.blocks = nn.CellList(
+            [Block(options, 2 ** (i % options.X), i == last, random) for i in range(options.R * options.X)]
+        )
+        self.has_skip = options.Sc > 0
+        self.prelu = PReLU() if options.mask_prelu else None
+        self.conv_masks = PointwiseConv(options.Sc or options.B, options.C * options.N, options.bias, random)
+        self.nonlinear = {"relu": ops.relu, "sigmoid": ops.sigmoid, "softmax": softmax_over_speakers}[
+            options.mask_nonlinear
+        ]
+
+    def construct(self, w, frame_mask):
+        M, K, _ = w.shape
+        x = self.bottleneck(self.norm(w, frame_mask))  # [M, K, B]
+        skips = 0.0
+        for block in self.blocks:
+            x, skip = block(x, frame_mask)
+            if self.has_skip:
+                skips = skips + skip  # [M, K, Sc]
+        if self.has_skip:
+            x = skips
+        if self.prelu is not None:
+            x = self.prelu(x)
+        masks = self.conv_masks(x).reshape(M, K, self.C, self.N)
+        return self.nonlinear(masks)
+
+
+class ConvTasNet(nn.Cell):
+    """Separates C speakers.
+
+    Args:
+        options: config.NetworkOptions.
+        sample_rate: samples a second of the audio that the network is for; carried along, not computed with.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, options, sample_rate, seed=0):
+        super().__init__()
+        random = np.random.default_rng(seed)
+        self.options, self.sample_rate = options, sample_rate
+        self.hop, self.padding = options.hop, options.padding
+        self.encoder = Encoder(options, random)
+        self.separator = Separator(options, random)
+        self.decoder = Decoder(options, random)
+
+    def construct(self, mixture, lengths=None):
+        """Separate mixtures.
+
+        Args:
+            mixture: [M, T] float32.
+            lengths: [M] int32, true samples of each mixture; what follows them changes nothing and comes back as
+                zeros. None: all of them are T long.
+
+        Returns the estimates [M, C, T].
+        """
+        M, T = mixture.shape
+        K = frame_count(T, self.hop, self.padding)
+        if lengths is None:
+            lengths = ops.full((M,), T, dtype=ms.float32)
+        lengths = lengths.astype(ms.float32)  # exact up to 2^24 samples; the fused kernels have no integers
+        sample_mask = before(lengths, T)  # [M, T]
+        frame_mask = before(frame_count(lengths, self.hop, self.padding), K).reshape(M, K, 1)
+        mixture = mixture * sample_mask
+        w = self.encoder(mixture) * frame_mask  # [M, K, N]
+        masks = self.separator(w, frame_mask)  # [M, K, C, N]
+        estimates = self.decoder(w.reshape(M, K, 1, -1) * masks, T)  # [M, C, T]
+        return estimates * sample_mask.reshape(M, 1, T)
+
+
+def frame_count(samples, hop, padding):
+    """Frames K of so many samples, a number or a float tensor of numbers; at least one."""
+    if padding == "both":
+        return -(-samples // hop) + 1
+    whole_hops = samples // hop if padding == "none" else -(-samples // hop)
+    return max(whole_hops - 1, 1) if isinstance(samples, int) else ops.maximum(whole_hops - 1, 1)
+
+
+def before(counts, size):
+    """Mask [M, size]: 1 at the first counts[m] places of row m, 0 after."""
+    return (ops.arange(0.0, size).reshape(1, size) < counts.reshape(-1, 1)).astype(ms.float32)
+
+
+def overlap_add(frames):
+    """Add up frames that overlap by half: [M, K, C, L] -> [M, C, (K + 1) * L / 2]."""
+    M, K, C, L = frames.shape
+    first, second = frames[..., : L // 2], frames[..., L // 2 :]  # [M, K, C, L / 2]
+    zeros = ops.zeros((M, 1, C, L // 2), frames.dtype)
+    hops = ops.cat((first, zeros), 1) + ops.cat((zeros, second), 1)  # [M, K + 1, C, L / 2]
+    return hops.transpose(0, 2, 1, 3).reshape(M, C, (K + 1) * (L // 2))
+
+
+def softmax_over_speakers(masks):
+    """[M, K, C, N], adding up to 1 over C."""
+    return ops.softmax(masks, 2)
+
+
+def parameter_count(net):
+    """Trained numbers in a network."""
+    return sum(parameter.size for parameter in net.trainable_params())
+
+
+def load_model(path):
+    """Build a network from its checkpoint alone, ready to separate.
+
+    Returns a ConvTasNet with its `options` and `sample_rate`. Raises UserError if the file is missing, damaged or
+    not a checkpoint of this project.
+    """
+    checkpoint = read_checkpoint(path)
+    net = ConvTasNet(checkpoint.options, checkpoint.sample_rate)
+    restore(net, checkpoint.parameters, path)
+    return net.set_train(False)

@@ -1,0 +1,30 @@
+"""Puts the scripts on the path and finds the material beside the checkout."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than half a minute; CI runs it too")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Folder of real speech and reference outputs; tests that need it are skipped where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared, which is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def device():
+    """MindSpore on the CPU, in graph mode."""
+    from device import set_device
+
+    return set_device("CPU")
