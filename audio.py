@@ -97,9 +97,13 @@ def _decode(path, first, stop):
 def write_wav(path, samples, sample_rate, subtype="PCM_16"):
     """Write float samples [T] as a wav file, whole or not at all (written beside, then renamed).
 
+    16-bit samples are rounded here, to the nearest step of 1 / 32768: libsndfile would round them down.
+
     Raises UserError if the folder cannot be written or the disk is full.
     """
     partial = f"{path}.partial"
+    if subtype == "PCM_16":
+        samples = np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
     try:
         soundfile.write(partial, samples, sample_rate, subtype=subtype, format="WAV")
         os.replace(partial, path)

@@ -35,7 +35,8 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
 
     Raises UserError if the folder cannot be written or the disk is full.
     """
-    parameters = [*((p.name, p) for p in net.get_parameters()), *extra_parameters]
+    # By their place in the network: their own names change when another cell takes the network in.
+    parameters = [*net.parameters_and_names(), *extra_parameters]
     description = {
         "network": net.options.to_json(),
         "sample_rate": str(net.sample_rate),
@@ -77,15 +78,20 @@ def read_checkpoint(path):
     return Checkpoint(options, sample_rate, progress, contents)
 
 
-def restore(cell, parameters, path):
-    """Set every parameter of a cell from a checkpoint's.
+def restore(targets, parameters, path):
+    """Set parameters from a checkpoint's.
+
+    Args:
+        targets: pairs of a name in the checkpoint and the parameter to set.
+        parameters: `Checkpoint.parameters`.
+        path: of the checkpoint, for the message.
 
     Raises UserError if one is missing or has another shape.
     """
-    for parameter in cell.get_parameters():
-        stored = parameters.get(parameter.name)
+    for name, parameter in targets:
+        stored = parameters.get(name)
         if stored is None:
-            raise UserError(f"{path}: has no {parameter.name}; it is damaged or from another version")
+            raise UserError(f"{path}: has no {name}; it is damaged or from another version")
         if stored.shape != parameter.shape:
-            raise UserError(f"{path}: {parameter.name} has shape {stored.shape}, expected {parameter.shape}")
+            raise UserError(f"{path}: {name} has shape {stored.shape}, expected {parameter.shape}")
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))

@@ -70,12 +70,12 @@ def choose_arguments(args, found):
 
 def set_weights(net, weights, path):
     """Set every parameter of a network from numpy arrays by name; UserError unless names and shapes agree."""
-    for parameter in net.get_parameters():
-        if parameter.name not in weights:
-            raise UserError(f"{path}: has nothing for {parameter.name}; is --source right?")
-        value = weights.pop(parameter.name)
+    for name, parameter in net.parameters_and_names():
+        if name not in weights:
+            raise UserError(f"{path}: has nothing for {name}; is --source right?")
+        value = weights.pop(name)
         if value.shape != parameter.shape:
-            raise UserError(f"{path}: {parameter.name} has shape {value.shape}, expected {parameter.shape}")
+            raise UserError(f"{path}: {name} has shape {value.shape}, expected {parameter.shape}")
         parameter.set_data(ms.Tensor(value.astype(np.float32)))
     if weights:
         raise UserError(

@@ -161,9 +161,9 @@ def padded_length(samples, sample_rate):
     mode compiles anew for each length that it meets.
     """
     tenths = 1
-    while tenths * sample_rate < 10 * samples:
+    while (fixed := math.ceil(tenths * sample_rate / 10)) < samples:
         tenths = -(-tenths * 11 // 10)
-    return -(-tenths * sample_rate // 10)
+    return fixed
 
 
 def segment_samples(segment, sample_rate):

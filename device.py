@@ -1,6 +1,7 @@
 """Where to compute, and how: the one place that knows one device from another."""
 
 import os
+import tempfile
 
 import mindspore as ms
 
@@ -29,4 +30,16 @@ def set_device(device_target=None, device_id=None):
         # Fuses chains of element-wise operators, each of which is a pass over memory of its own otherwise. MindSpore
         # reads the variable when it compiles for the first time.
         os.environ["MS_DEV_GRAPH_KERNEL_FLAGS"] = "--opt_level=2"
+    os.environ.setdefault("MS_COMPILER_CACHE_PATH", _cache_folder())
     return target
+
+
+def _cache_folder():
+    """Where compiled kernels are kept for the next start; MindSpore would put them into the working directory."""
+    parent = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(parent, "conv-tasnet", f"mindspore-{ms.__version__}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        folder = tempfile.mkdtemp(prefix="conv-tasnet-")
+    return folder

@@ -10,6 +10,7 @@ Cosentino et al. 2020, "LibriMix: An Open-Source Dataset for Generalizable Speec
 """
 
 import csv
+import filecmp
 import math
 import multiprocessing
 import os
@@ -30,6 +31,8 @@ from audio import AudioInfo, audio_info, read_audio, write_wav
 from errors import UserError
 
 RATE = 16000  # of LibriSpeech and of the noise
+FIT = {"min": min, "max": max}
+CHUNK = 4  # mixtures handed to a process at once
 METADATA_NAME = re.compile(r"libri([2-9])mix_(train-clean-100|train-clean-360|dev-clean|test-clean)\.csv")
 
 
@@ -199,23 +202,21 @@ def mix(mixture, mode, sample_rate):
     Returns {folder name: float32 samples [T]} with s1, s2 ..., mix_clean and, where there is noise, noise, mix_both
     (all speakers and noise) and mix_single (first speaker and noise).
     """
-    signals = [read_audio(track.path, RATE) for track in mixture.speakers]
-    tracks = list(mixture.speakers)
-    names = [f"s{speaker + 1}" for speaker in range(len(tracks))]
+    tracks = {f"s{number}": track for number, track in enumerate(mixture.speakers, 1)}
+    signals = {name: read_audio(track.path, RATE) for name, track in tracks.items()}
     if mixture.noise:
-        signals.append(_read_noise(mixture.noise.path, max(map(len, signals))))
-        tracks.append(mixture.noise)
-        names.append("noise")
-    signals = [
-        resample_poly(samples * np.float32(track.gain), sample_rate, RATE)
-        for samples, track in zip(signals, tracks, strict=True)
-    ]
-    length = (min if mode == "min" else max)(map(len, signals))
-    signals = [np.pad(samples[:length], (0, max(0, length - len(samples)))) for samples in signals]
-    mixes = {"mix_clean": sum(signals[: len(mixture.speakers)])}
+        tracks["noise"] = mixture.noise
+        signals["noise"] = _read_noise(mixture.noise.path, max(map(len, signals.values())))
+    for name, track in tracks.items():
+        signals[name] = resample_poly(signals[name] * np.float32(track.gain), sample_rate, RATE)
+    length = FIT[mode](map(len, signals.values()))
+    for name, samples in signals.items():
+        signals[name] = np.pad(samples[:length], (0, max(0, length - len(samples))))
+    mixes = {"mix_clean": sum(signals[name] for name in tracks if name != "noise")}
     if mixture.noise:
-        mixes |= {"mix_both": sum(signals), "mix_single": signals[0] + signals[-1]}
-    return dict(zip(names, signals, strict=True)) | mixes
+        mixes["mix_both"] = sum(signals.values())
+        mixes["mix_single"] = signals["s1"] + signals["noise"]
+    return signals | mixes
 
 
 def _write_mixture(job, folder, mode, sample_rate):
@@ -228,14 +229,17 @@ def _write_mixture(job, folder, mode, sample_rate):
     missing = [name for name, path in paths.items() if not _is_whole(path, AudioInfo(length, sample_rate))]
     if not missing:
         return 0, None
-    signals = mix(mixture, mode, sample_rate)
+    try:
+        signals = mix(mixture, mode, sample_rate)
+    except UserError as error:
+        raise UserError(f"{mixture.where}: {error}") from None
     for name in missing:
         write_wav(paths[name], signals[name], sample_rate)
     return len(missing), mixture.name if any(np.abs(signals[name]).max() > 1 for name in missing) else None
 
 
 def _folder_names(mixture):
-    speakers = [f"s{speaker + 1}" for speaker in range(len(mixture.speakers))]
+    speakers = [f"s{number}" for number in range(1, len(mixture.speakers) + 1)]
     return ["mix_clean", *speakers, *(["noise", "mix_both", "mix_single"] if mixture.noise else [])]
 
 
@@ -252,22 +256,22 @@ def generate(librispeech_dir, metadata_dir, noise_dir, out_dir, mode, sample_rat
     `noise_dir` None: clean mixtures only. `mode`: min or max. Everything is checked before anything is written.
     Returns the folders that hold the sets, one a number of speakers. Raises UserError for whatever stands in the way.
     """
-    plans = [
-        (metadata, read_metadata(metadata, librispeech_dir, noise_dir)) for metadata in find_metadata(metadata_dir)
-    ]
-    frames = _source_frames([mixture for _, mixtures in plans for mixture in mixtures])
-    folders = []
-    for metadata, mixtures in plans:
-        folder = os.path.join(out_dir, f"Libri{metadata.speakers}Mix", rate_folder(sample_rate), mode)
-        folders.append(folder)
+    found = find_metadata(metadata_dir)
+    plans = {metadata: read_metadata(metadata, librispeech_dir, noise_dir) for metadata in found}
+    frames = _source_frames([mixture for mixtures in plans.values() for mixture in mixtures])
+    folders = {
+        metadata: os.path.join(out_dir, f"Libri{metadata.speakers}Mix", rate_folder(sample_rate), mode)
+        for metadata in found
+    }
+    for metadata, folder in folders.items():
         _claim(metadata, folder)
-        fit = min if mode == "min" else max
+    for metadata, mixtures in plans.items():
         jobs = []
         for mixture in mixtures:
-            length = fit(frames[track.path] for track in mixture.speakers)
+            length = FIT[mode](frames[track.path] for track in mixture.speakers)
             jobs.append((mixture, AudioInfo(length, RATE).frames_at(sample_rate)))
-        _write_set(jobs, os.path.join(folder, metadata.set_name), mode, sample_rate)
-    return list(dict.fromkeys(folders))
+        _write_set(jobs, os.path.join(folders[metadata], metadata.set_name), mode, sample_rate)
+    return list(dict.fromkeys(folders.values()))
 
 
 def _source_frames(mixtures):
@@ -290,17 +294,16 @@ def _claim(metadata, folder):
     """Keep a copy of the metadata beside its set, so that a later run never mixes the mixtures of two."""
     set_folder = os.path.join(folder, metadata.set_name)
     copy = os.path.join(folder, "metadata", os.path.basename(metadata.path))
-    with open(metadata.path, "rb") as file:
-        content = file.read()
     if os.path.isdir(set_folder):
-        if os.path.isfile(copy):
-            with open(copy, "rb") as file:
-                if file.read() == content:
-                    return
-        raise UserError(f"{set_folder}: was not generated from {metadata.path}; remove it, or --generate elsewhere")
+        if not (os.path.isfile(copy) and filecmp.cmp(metadata.path, copy, shallow=False)):
+            raise UserError(f"{set_folder}: was not generated from {metadata.path}; remove it, or --generate elsewhere")
+        return
     make_folder(os.path.dirname(copy))
-    shutil.copyfile(metadata.path, f"{copy}.partial")
-    os.replace(f"{copy}.partial", copy)
+    try:
+        shutil.copyfile(metadata.path, f"{copy}.partial")
+        os.replace(f"{copy}.partial", copy)
+    except OSError as error:
+        raise UserError(f"{copy}: cannot be written ({error.strerror}); choose another folder") from None
 
 
 def _write_set(jobs, folder, mode, sample_rate):
@@ -311,12 +314,13 @@ def _write_set(jobs, folder, mode, sample_rate):
     write = partial(_write_mixture, folder=folder, mode=mode, sample_rate=sample_rate)
     # Spawned, not forked: the caller may have threads. Ctrl-C is for the parent, which then cancels what is waiting.
     with ProcessPoolExecutor(
+        max_workers=min(os.cpu_count(), -(-len(jobs) // CHUNK)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=signal.signal,
         initargs=(signal.SIGINT, signal.SIG_IGN),
     ) as executor:
         try:
-            done = executor.map(write, jobs, chunksize=4)
+            done = executor.map(write, jobs, chunksize=CHUNK)
             results = list(tqdm(done, os.path.basename(folder), total=len(jobs), unit="mixture", disable=None))
         except BrokenProcessPool:
             raise UserError(f"{folder}: a process was killed, out of memory perhaps; run again, it goes on") from None

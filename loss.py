@@ -44,23 +44,19 @@ def zero_mean(signals, mask, count):
 
 
 class PermutationSearch(nn.Cell):
-    """The order of C estimates that fits C sources best, by trying all C! of them."""
+    """How well each of the C! orders of C estimates fits C sources: [M, C, C] -> [M, C!], means over speakers."""
 
     def __init__(self, C):
         super().__init__()
         self.C = C
-        orders = np.array(list(permutations(range(C))))  # [C!, C]: order[j] is the estimate for source j
-        chosen = np.zeros((C, C, len(orders)), np.float32)  # [i, j, order]: 1 where estimate i goes to source j
-        for index, order in enumerate(orders):
-            chosen[order, np.arange(C), index] = 1 / C
-        self.orders = Tensor(orders, ms.int32)
+        self.orders = np.array(list(permutations(range(C))))  # [C!, C]: order[j] is the estimate for source j
+        chosen = np.zeros((C, C, len(self.orders)), np.float32)  # [i, j, order]: 1 / C where i goes to j
+        for number, order in enumerate(self.orders):
+            chosen[order, np.arange(C), number] = 1 / C
         self.chosen = Tensor(chosen.reshape(C * C, -1))
 
     def construct(self, pairwise):
-        """[M, C, C] -> the best order's mean over speakers [M], and its number among all orders [M]."""
-        means = ops.matmul(pairwise.reshape(-1, self.C * self.C), self.chosen)  # [M, C!]
-        number, best = ops.ArgMaxWithValue(axis=1)(means)
-        return best, number
+        return ops.matmul(pairwise.reshape(-1, self.C * self.C), self.chosen)
 
 
 class SeparationLoss(nn.Cell):
@@ -76,7 +72,7 @@ class SeparationLoss(nn.Cell):
 
     def construct(self, estimates, sources, lengths):
         """[M, C, T], [M, C, T], [M] -> a number in dB. Mixtures of length 0, which fill up a batch, do not count."""
-        best, _ = self.search(pairwise_si_snr(estimates, sources, lengths))
+        best = self.search(pairwise_si_snr(estimates, sources, lengths)).max(1)  # [M]
         counts = (lengths > 0).astype(ms.float32)  # [M]
         return -(best * counts).sum() / ops.maximum(counts.sum(), 1.0)
 
@@ -90,7 +86,7 @@ def reorder(estimates, sources, lengths):
     the mean SI-SNR [M] in dB, all numpy.
     """
     search = PermutationSearch(estimates.shape[1])
-    best, number = search(pairwise_si_snr(estimates, sources, lengths))
-    orders = search.orders.asnumpy()[number.asnumpy()]  # [M, C]
+    means = search(pairwise_si_snr(estimates, sources, lengths)).asnumpy()  # [M, C!]
+    orders = search.orders[means.argmax(1)]  # [M, C]
     reordered = np.take_along_axis(estimates.asnumpy(), orders[:, :, None], 1)
-    return reordered, orders, best.asnumpy()
+    return reordered, orders, means.max(1)

@@ -1,8 +1,8 @@
 """One MindRecord file (and its FILE.db) in place of an index folder and its audio files: preprocess.py writes it.
 
 A record is an utterance: `name`, `sample_rate`, `length` and `audio`, float32 [1 + C, length], mixture first. FILE.db
-is MindRecord's own SQLite index; a table of ours in it, `written`, has the bytes that FILE must have, because
-MindSpore crashes on some files that were cut short.
+is MindRecord's own SQLite index; a table of ours in it, `written`, has the name and size that FILE must have, because
+MindSpore crashes on some files that were cut short and reads the namesake, if there is one, of a file renamed.
 """
 
 import os
@@ -36,8 +36,14 @@ def write_mindrecord(index_folder, path, sample_rate):
             partial_file = os.path.join(partial, file)
             _write_records(index, partial_file)
             with closing(sqlite3.connect(f"{partial_file}.db")) as database, database:
-                database.execute("CREATE TABLE written (bytes INTEGER)")
-                database.execute("INSERT INTO written VALUES (?)", (os.path.getsize(partial_file),))
+                database.execute("CREATE TABLE written (file TEXT, bytes INTEGER)")
+                database.execute(
+                    "INSERT INTO written VALUES (?, ?)",
+                    (
+                        file,
+                        os.path.getsize(partial_file),
+                    ),
+                )
             for ending in ("", ".db"):
                 os.replace(partial_file + ending, os.path.join(folder, file + ending))
     except (OSError, RuntimeError, MindRecordException, sqlite3.Error) as error:
@@ -71,7 +77,7 @@ class RecordIndex:
 
     def __init__(self, path, sample_rate):
         _require_complete(path)
-        self.path = path
+        self.path = os.fspath(path)  # MindDataset takes nothing else
         self.sample_rate = sample_rate
         rows = list(self._records(["name", "sample_rate", "length"], shuffle=False))
         if (rate := int(rows[0][1])) != sample_rate:
@@ -90,7 +96,10 @@ class RecordIndex:
 
         Raises UserError if the file is damaged.
         """
-        return self._audio(utterance)[:, start : start + length]
+        audio = self._audio(utterance)[:, start : start + length]
+        if not np.isfinite(audio).all():
+            raise UserError(f"{self.path}: damaged, {self.names[utterance]} has NaN or infinite samples; copy it again")
+        return audio
 
     def _audio(self, utterance):
         ((audio,),) = self._records(["audio"], sampler=SubsetSampler([utterance]))
@@ -105,16 +114,18 @@ class RecordIndex:
 
 
 def _require_complete(path):
-    """Raise UserError unless FILE.db is `write_mindrecord`'s and FILE has the size that it notes."""
+    """Raise UserError unless FILE.db is `write_mindrecord`'s and FILE has the name and size that it notes."""
     if not os.path.isfile(f"{path}.db"):
         raise UserError(f"{path}: no {path}.db, which a MindRecord file of preprocess.py has beside it")
     try:
         with closing(sqlite3.connect(f"{path}.db")) as database:
-            ((written,),) = database.execute("SELECT bytes FROM written")
+            ((file, size),) = database.execute("SELECT file, bytes FROM written")
     except (sqlite3.Error, ValueError) as error:
         raise UserError(f"{path}.db: damaged, or not written by preprocess.py ({error}); run it again") from None
-    if os.path.getsize(path) != written:
-        raise UserError(f"{path}: damaged, {os.path.getsize(path)} bytes of {written}; copy it and its .db again")
+    if os.path.basename(path) != file:
+        raise UserError(f"{path}: renamed, which MindRecord does not bear; name it and its .db {file} again")
+    if os.path.getsize(path) != size:
+        raise UserError(f"{path}: damaged, {os.path.getsize(path)} bytes of {size}; copy it and its .db again")
 
 
 def _reason(error):

@@ -221,5 +221,5 @@ def load_model(path):
     """
     checkpoint = read_checkpoint(path)
     net = ConvTasNet(checkpoint.options, checkpoint.sample_rate)
-    restore(net, checkpoint.parameters, path)
+    restore(net.parameters_and_names(), checkpoint.parameters, path)
     return net.set_train(False)

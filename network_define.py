@@ -31,7 +31,7 @@ class TrainingStep(nn.Cell):
 
     def __init__(self, net_with_loss, optimizer, max_norm):
         super().__init__()
-        self.optimizer, self.max_norm = optimizer, max_norm
+        self.net_with_loss, self.optimizer, self.max_norm = net_with_loss, optimizer, max_norm
         self.loss_and_gradients = ops.value_and_grad(net_with_loss, None, optimizer.parameters)
         many = ms.get_auto_parallel_context("parallel_mode") == ms.ParallelMode.DATA_PARALLEL
         self.average = nn.DistributedGradReducer(optimizer.parameters) if many else None

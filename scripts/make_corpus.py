@@ -28,11 +28,11 @@ from config import parse
 from errors import UserError, run
 
 RATE = 16000
-UTTERANCES = {"train-clean-100": 60, "dev-clean": 3, "test-clean": 4}  # of each speaker
+UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
 HELD_OUT_PHRASES = 4
 LOUDNESS = (-33.0, -25.0)  # LUFS, as LibriMix draws them
 LARGEST_SAMPLE = 0.9  # of a mixture
-SYNTHESIS_VOLUME = 0.5  # louder, some vowels clip
+SYNTHESIS_VOLUME = 0.4  # louder, some vowels clip
 SILENCE = 0.01
 
 
@@ -48,18 +48,18 @@ class Speaker:
 
 
 SPEAKERS = (
-    Speaker(1, "en-US", 1.10, 1.00, 100),
+    Speaker(1, "en-US", 1.00, 1.00, 100),
     Speaker(2, "en-GB", 1.25, 1.10, 96),
-    Speaker(3, "de-DE", 1.15, 1.05, 104),
-    Speaker(4, "fr-FR", 1.20, 1.00, 95),
-    Speaker(5, "it-IT", 1.05, 1.10, 100),
-    Speaker(6, "es-ES", 1.15, 1.10, 98),
-    Speaker(7, "en-US", 0.70, 1.05, 120),
-    Speaker(8, "en-GB", 0.78, 0.95, 116),
-    Speaker(9, "de-DE", 0.80, 1.00, 122),
-    Speaker(10, "fr-FR", 0.60, 1.00, 117),
-    Speaker(11, "it-IT", 0.90, 1.05, 118),
-    Speaker(12, "es-ES", 0.70, 1.15, 121),
+    Speaker(3, "de-DE", 1.10, 1.05, 104),
+    Speaker(4, "fr-FR", 1.28, 1.00, 95),
+    Speaker(5, "it-IT", 1.15, 1.10, 100),
+    Speaker(6, "es-ES", 1.20, 1.10, 98),
+    Speaker(7, "en-US", 0.60, 1.05, 120),
+    Speaker(8, "en-GB", 0.70, 0.95, 116),
+    Speaker(9, "de-DE", 0.68, 1.00, 122),
+    Speaker(10, "fr-FR", 0.75, 1.00, 117),
+    Speaker(11, "it-IT", 0.77, 1.05, 118),
+    Speaker(12, "es-ES", 0.60, 1.15, 121),
 )
 
 

@@ -1,0 +1,168 @@
+"""mindrecord.py: the same batches to the bit as from the index folder, and what a damaged file says."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from mindspore.mindrecord import FileWriter
+from test_data import RATE, arrays, assert_same, make_corpus
+
+import mindrecord
+from data import load_index, training_batches, utterance_batches
+from errors import UserError
+from mindrecord import write_mindrecord
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """An index of three speakers in FLAC files of 16 kHz, and its MindRecord of 8 kHz, with a space in the name."""
+    folder = tmp_path_factory.mktemp("corpus")
+    make_corpus(folder / "index", [5001, 1603, 3200, 700], speakers=3, rate=16000, ending="flac")
+    write_mindrecord(folder / "index", folder / "train set", RATE)
+    return folder / "index", folder / "train set"
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    """A copy of that MindRecord in a folder of its own, to damage."""
+    for ending in ("", ".db"):
+        shutil.copy(f"{written[1]}{ending}", f"{tmp_path / 'train set'}{ending}")
+    return tmp_path / "train set"
+
+
+def assert_one_line(error, *parts):
+    text = str(error.value)
+    assert len(text.splitlines()) == 1
+    assert all(str(part) in text for part in parts), text
+
+
+def test_describes_the_same_utterances(written):
+    index, record = (load_index(path, RATE) for path in written)
+    assert record.names == index.names == ["u0", "u1", "u2", "u3"]
+    assert record.lengths.tolist() == index.lengths.tolist() == [2501, 802, 1600, 350]
+    assert record.speakers == index.speakers == 3 and len(record) == 4 and record.sample_rate == RATE
+
+
+@pytest.mark.parametrize("segment", [0.1, -1])
+@pytest.mark.parametrize("shuffle", [0, 1])
+def test_same_batches_to_the_bit(written, segment, shuffle):
+    index, record = (load_index(path, RATE) for path in written)
+    expected = arrays(training_batches(index, 3, segment, shuffle, 5, 2, num_workers=1))
+    for num_workers in (1, 2):
+        batches = training_batches(record, 3, segment, shuffle, 5, 2, num_workers)
+        assert_same(arrays(batches), expected)
+        assert_same(arrays(batches), expected)  # once more from the same object
+    assert_same(arrays(utterance_batches(record, 2, 2)), arrays(utterance_batches(index, 2, 2)))
+
+
+def test_can_be_copied_elsewhere(written, copy):
+    assert_same(*(arrays(utterance_batches(load_index(path, RATE), 2, 1)) for path in (written[1], copy)))
+
+
+def test_relative_path(copy, monkeypatch):
+    monkeypatch.chdir(copy.parent)
+    assert len(arrays(utterance_batches(load_index(copy.name, RATE), 1, 1))) == 4
+
+
+def test_a_record_larger_than_the_usual_page(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(mindrecord, "PAGE_BYTES", 2**15)  # and the largest record has 2501 * 4 * 4 bytes
+    write_mindrecord(written[0], tmp_path / "small", RATE)
+    assert os.path.getsize(tmp_path / "small") < os.path.getsize(written[1])
+    assert_same(*(arrays(utterance_batches(load_index(path, RATE), 2, 1)) for path in (written[1], tmp_path / "small")))
+
+
+def test_replaces_an_older_file(written, copy):
+    make_corpus(copy.parent / "index", [900, 400], speakers=1)
+    write_mindrecord(copy.parent / "index", copy, RATE)
+    assert load_index(copy, RATE).lengths.tolist() == [900, 400]
+    assert sorted(os.listdir(copy.parent)) == ["index", "train set", "train set.db"]
+
+
+def test_failing_leaves_the_older_file(copy):
+    make_corpus(copy.parent / "index", [900, 400])
+    (copy.parent / "index" / "s2" / "u1.wav").unlink()
+    before = copy.read_bytes()
+    with pytest.raises(UserError) as error:
+        write_mindrecord(copy.parent / "index", copy, RATE)
+    assert_one_line(error, "s2/u1.wav: no such file")
+    assert copy.read_bytes() == before
+    assert sorted(os.listdir(copy.parent)) == ["index", "train set", "train set.db"]
+
+
+@pytest.mark.parametrize("name", ["nowhere/x", "a:b", "index"])
+def test_unfit_path(written, tmp_path, name, capfd):
+    (tmp_path / "index").mkdir()
+    with pytest.raises(UserError) as error:
+        write_mindrecord(written[0], tmp_path / name, RATE)
+    assert_one_line(error, tmp_path / name, "cannot be written")
+    assert os.listdir(tmp_path) == ["index"]
+    assert capfd.readouterr().err == ""
+
+
+def damage_bytes(path, offset, replacement):
+    with open(path, "r+b") as stream:
+        stream.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
+        stream.write(replacement)
+
+
+def replace_by_foreign(path):
+    for file in (path, f"{path}.db"):
+        os.remove(file)
+    writer = FileWriter(str(path))
+    writer.add_schema({"x": {"type": "int32"}})
+    writer.write_raw_data([{"x": 1}])
+    writer.commit()
+
+
+FAULTS = {
+    "empty": (lambda p: os.truncate(p, 0), "damaged, 0 bytes of"),
+    "half": (lambda p: os.truncate(p, os.path.getsize(p) // 2), "damaged, "),
+    "tail": (lambda p: os.truncate(p, os.path.getsize(p) - 10), "damaged, "),
+    "no db": (lambda p: os.remove(f"{p}.db"), "no "),
+    "empty db": (lambda p: os.truncate(f"{p}.db", 0), "db: damaged, or not written by preprocess.py"),
+    "half db": (lambda p: os.truncate(f"{p}.db", 6000), "db: damaged, or not written by preprocess.py"),
+    "text db": (lambda p: damage_bytes(f"{p}.db", 0, b"hello" * 99), "db: damaged, or not written by preprocess.py"),
+    "foreign": (replace_by_foreign, "db: damaged, or not written by preprocess.py"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_damaged_file(copy, fault, capfd):
+    damage, message = FAULTS[fault]
+    damage(copy)
+    with pytest.raises(UserError) as error:
+        load_index(copy, RATE)
+    assert_one_line(error, copy, message)
+    assert capfd.readouterr().err == ""
+
+
+def test_renamed_file(copy):
+    for ending in ("", ".db"):
+        os.rename(f"{copy}{ending}", f"{copy.parent / 'valid'}{ending}")
+    with pytest.raises(UserError) as error:
+        load_index(copy.parent / "valid", RATE)
+    assert_one_line(error, copy.parent / "valid", "renamed", "train set again")
+
+
+def test_another_rate(copy):
+    with pytest.raises(UserError) as error:
+        load_index(copy, 16000)
+    assert_one_line(error, copy, "written at 8000 Hz, not 16000", "--sample-rate 16000")
+
+
+def test_not_a_mindrecord(written):
+    wav = next((written[0] / "mix").iterdir())
+    with pytest.raises(UserError) as error:
+        load_index(wav, RATE)
+    assert_one_line(error, wav)
+
+
+def test_damaged_samples(copy):
+    index = load_index(copy, RATE)
+    samples = index.read(2, 100, 50).tobytes()[:40]
+    offset = copy.read_bytes().index(samples)
+    damage_bytes(copy, offset, np.full(3, np.nan, np.float32).tobytes())
+    with pytest.raises(UserError) as error:
+        arrays(utterance_batches(load_index(copy, RATE), 1, 2))
+    assert_one_line(error, copy, "u2 has NaN")

@@ -1,0 +1,179 @@
+"""Train Conv-TasNet.
+
+    python train.py --train_dir index/tr --valid_dir index/cv --save_folder exp
+    python train.py --train_dir index/tr --valid_dir index/cv --save_folder exp --continue_from exp/last.ckpt
+
+After each epoch the validation set is separated whole, and the save folder gets last.ckpt and, when the validation
+loss is the lowest so far, best.ckpt. The loss is the negative SI-SNR in dB, so it falls below zero as training goes
+well. A run that goes on from a checkpoint takes the network and its optimiser from there.
+"""
+
+import os
+import time
+
+import mindspore as ms
+import numpy as np
+from tqdm import tqdm
+
+from checkpoint import read_checkpoint, restore, write_checkpoint
+from config import NetworkOptions, parse, require_positive
+from data import describe, load_index, training_batches, utterance_batches
+from device import set_device
+from errors import UserError, run
+from model import ConvTasNet, parameter_count
+from network_define import NetWithLoss, TrainingStep, make_optimizer
+
+
+def main(argv=None):
+    args = parse(__doc__, "training_data", "data", "network", "training", "device", argv=argv)
+    check(args)
+    device = set_device(args.device_target, args.device_id)
+    train_index = load_index(args.train_dir, args.sample_rate)
+    valid_index = load_index(args.valid_dir, args.sample_rate)
+    for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
+        if index.speakers != args.C:
+            raise UserError(f"{path}: {index.speakers} sources in a mixture, but --C is {args.C}; make them agree")
+    training = Training(args)
+    print(f"device:     {device}, MindSpore {ms.__version__}")
+    print(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
+    print(f"training:   {describe(train_index, args.segment)}")
+    print(f"validation: {describe(valid_index, cv_maxlen=args.cv_maxlen)}")
+    training.run(train_index, valid_index)
+
+
+def check(args):
+    """Raise UserError for options that make no sense, and make the save folder."""
+    require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr")
+    for name in ("l2", "max_norm", "max_minutes"):
+        if not getattr(args, name) >= 0:
+            raise UserError(f"--{name} {getattr(args, name)}: must be 0 or more")
+    if not 0 <= args.momentum < 1:
+        raise UserError(f"--momentum {args.momentum}: must be at least 0 and below 1")
+    if args.momentum and args.optimizer != "sgd":
+        raise UserError(f"--momentum {args.momentum}: adam has its own; take --optimizer sgd, or leave it out")
+    try:
+        os.makedirs(args.save_folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--save_folder {args.save_folder}: cannot be made ({error})") from None
+    if not os.access(args.save_folder, os.W_OK):
+        raise UserError(f"--save_folder {args.save_folder}: cannot be written to; choose another")
+    if not args.continue_from and os.path.exists(os.path.join(args.save_folder, "last.ckpt")):
+        raise UserError(
+            f"--save_folder {args.save_folder}: holds a run already; go on with --continue_from"
+            f" {os.path.join(args.save_folder, 'last.ckpt')}, or choose another folder"
+        )
+
+
+class Training:
+    """A network, its optimiser and how far they have come.
+
+    Args:
+        args: options of the groups "training_data", "data", "network" and "training" of config.py.
+
+    Raises UserError if `args.continue_from` is not a checkpoint of such a run.
+    """
+
+    def __init__(self, args):
+        self.args = args
+        self.net = ConvTasNet(NetworkOptions.of(args), args.sample_rate, args.seed)
+        net_with_loss = NetWithLoss(self.net)
+        # One cell for each mode: switching one between them would compile it anew every epoch.
+        self.validation = NetWithLoss(self.net)
+        optimizer = make_optimizer(self.net.trainable_params(), args.optimizer, args.lr, args.l2, args.momentum)
+        self.step = TrainingStep(net_with_loss, optimizer, args.max_norm)
+        self.history = []  # one dict an epoch
+        if args.continue_from:
+            self.resume(args.continue_from)
+
+    def resume(self, path):
+        """Take the network, the optimiser and the history from a checkpoint."""
+        checkpoint = read_checkpoint(path)
+        if checkpoint.options != self.net.options or checkpoint.sample_rate != self.net.sample_rate:
+            raise UserError(
+                f"--continue_from {path}: its network is {checkpoint.options} at {checkpoint.sample_rate} Hz, but the"
+                f" options ask for {self.net.options} at {self.net.sample_rate} Hz; give the same options"
+            )
+        restore(self.net.parameters_and_names(), checkpoint.parameters, path)
+        restore(self.optimizer_state(), checkpoint.parameters, path)
+        self.history = checkpoint.progress["history"]
+
+    def optimizer_state(self):
+        """Pairs of name and parameter: what the optimiser remembers beside the weights."""
+        weights = {id(parameter) for parameter in self.net.get_parameters()}
+        state = self.step.optimizer.get_parameters()
+        return [(f"optimizer.{p.name}", p) for p in state if id(p) not in weights]
+
+    def run(self, train_index, valid_index):
+        """Train up to the last epoch, or until the time is over, validating and saving after each."""
+        args, start = self.args, time.monotonic()
+        valid_batches = utterance_batches(valid_index, args.batch_size, args.num_workers, args.cv_maxlen)
+        for epoch in range(len(self.history), args.epochs):
+            began = time.monotonic()
+            train_loss = self.train_epoch(train_index, epoch)
+            valid_loss = self.validate(valid_batches)
+            best = min((past["valid_loss"] for past in self.history), default=float("inf"))
+            seconds = time.monotonic() - began
+            self.history.append({"train_loss": train_loss, "valid_loss": valid_loss, "seconds": round(seconds, 1)})
+            self.save("last.ckpt")
+            if valid_loss < best:
+                self.save("best.ckpt")
+            print(
+                f"epoch {epoch + 1}: training loss {train_loss:.2f}, validation loss {valid_loss:.2f} dB"
+                f"{' (best)' if valid_loss < best else ''}, {seconds:.0f} s",
+                flush=True,
+            )
+            if args.max_minutes and time.monotonic() - start > 60 * args.max_minutes:
+                print(f"ended after {args.max_minutes:g} minutes (--max_minutes)")
+                break
+
+    def train_epoch(self, index, epoch):
+        """Train on every example once. Returns the mean loss in dB; raises UserError once it is not finite."""
+        args = self.args
+        batches = training_batches(
+            index, args.batch_size, args.segment, args.shuffle, args.seed, epoch, args.num_workers
+        )
+        self.step.set_train()
+        losses, counts, seconds = [], [], 0.0
+        with tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
+            began = time.monotonic()
+            for batch in progress:
+                losses.append(float(self.step(*fill_up(batch, args.batch_size)).asnumpy()))
+                counts.append(len(batch[0]))
+                seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
+                if not np.isfinite(losses[-1]):
+                    raise UserError(
+                        f"step {len(losses)} of epoch {epoch + 1}: the loss is {losses[-1]}; lower --lr or --max_norm"
+                        " and go on from the last checkpoint"
+                    )
+                speed = seconds / (time.monotonic() - began)
+                progress.set_postfix_str(f"loss {np.average(losses, weights=counts):.2f} dB, {speed:.1f} s of audio/s")
+        return float(np.average(losses, weights=counts))
+
+    def validate(self, batches):
+        """Mean loss in dB over the validation set's utterances, each separated whole."""
+        self.validation.set_train(False)
+        losses, counts = [], []
+        for batch in tqdm(batches, desc="validating", unit="batch", disable=None, leave=False):
+            losses.append(float(self.validation(*fill_up(batch, self.args.batch_size)).asnumpy()))
+            counts.append(len(batch[0]))
+        return float(np.average(losses, weights=counts))
+
+    def save(self, name):
+        """Write a checkpoint that `resume` takes up."""
+        path = os.path.join(self.args.save_folder, name)
+        write_checkpoint(path, self.net, {"history": self.history}, self.optimizer_state())
+
+
+def fill_up(batch, batch_size):
+    """Fill a smaller last batch up with silence of length 0, which the loss leaves out: a new shape would be compiled.
+
+    Takes and returns mixture [M, T], lengths [M] and sources [M, C, T].
+    """
+    missing = batch_size - len(batch[0])
+    if missing == 0:
+        return batch
+    return tuple(ms.Tensor(np.pad(column.asnumpy(), [(0, missing)] + [(0, 0)] * (column.ndim - 1))) for column in batch)
+
+
+if __name__ == "__main__":
+    run(main)
