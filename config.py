@@ -88,7 +88,9 @@ TRAINING = {
     "max_norm": dict(type=float, default=5.0, help="largest norm of the whole gradient; 0: not limited"),
     "save_folder": dict(required=True, help="where checkpoints and history go; made if missing"),
     "continue_from": dict(default=None, help="checkpoint of an earlier run, usually last.ckpt, to go on from"),
-    "max_minutes": dict(type=float, default=0.0, help="end after the epoch that passes this many minutes; 0: no limit"),
+    "max_minutes": dict(
+        type=float, default=0.0, help="end training after this many minutes, in the middle of an epoch; 0: no limit"
+    ),
 }
 
 MODEL_FILE = {

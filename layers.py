@@ -39,97 +39,178 @@ class DepthwiseConv(nn.Cell):
 
     def __init__(self, H, P, dilation, causal, bias, random):
         super().__init__()
-        self.P, self.dilation = P, dilation
-        self.before = (P - 1) * dilation if causal else (P - 1) * dilation // 2
-        self.after = (P - 1) * dilation - self.before
         self.weight = Parameter(uniform(random, (P, H), P), name="weight")
         self.bias = Parameter(uniform(random, (H,), P), name="bias") if bias else None
+        reach = (P - 1) * dilation
+        self.taps = Taps(P, dilation, reach if causal else reach // 2)
 
     def construct(self, x):
-        M, K, H = x.shape
-        x = pad_frames(x, self.before, self.after)  # [M, K + (P - 1) * dilation, H]
-        total = self.weight[0] * x[:, :K]
+        y = self.taps(x, self.weight)
+        return y if self.bias is None else y + self.bias
+
+
+class Taps(nn.Cell):
+    """Sum of P shifts of x, `dilation` frames apart, each times its weights; the first reaches `past` frames back.
+
+    Its gradient is written out: the one that MindSpore derives pads and adds a tensor for each slice, and takes
+    twice as long.
+    """
+
+    def __init__(self, P, dilation, past):
+        super().__init__()
+        self.P, self.dilation, self.past, self.future = P, dilation, past, (P - 1) * dilation - past
+
+    def construct(self, x, weight):
+        """[M, K, H] and [P, H] -> [M, K, H]."""
+        shifts = self.shifts(x, self.past, self.future)
+        total = weight[0] * shifts[0]
         for p in range(1, self.P):
-            total = total + self.weight[p] * x[:, p * self.dilation : p * self.dilation + K]
-        if self.bias is not None:
-            total = total + self.bias
+            total = total + weight[p] * shifts[p]
         return total
+
+    def shifts(self, x, before, after):
+        """The P shifts of x from earliest to latest, each [M, K, H], of x between so many zero frames."""
+        M, K, H = x.shape
+        zeros_before = [ops.zeros((M, before, H), x.dtype)] if before else []
+        zeros_after = [ops.zeros((M, after, H), x.dtype)] if after else []
+        padded = ops.cat([*zeros_before, x, *zeros_after], 1) if before or after else x
+        # The shift that is x itself needs no copy.
+        return [
+            x if p * self.dilation == before else padded[:, p * self.dilation : p * self.dilation + K]
+            for p in range(self.P)
+        ]
+
+    def bprop(self, x, weight, out, dout):
+        # Towards x the convolution runs backwards in time: the taps in reverse, past and future exchanged.
+        returning = self.shifts(dout, self.future, self.past)
+        dx = weight[0] * returning[self.P - 1]
+        for p in range(1, self.P):
+            dx = dx + weight[p] * returning[self.P - 1 - p]
+        shifts = self.shifts(x, self.past, self.future)
+        dweight = ops.stack([(dout * shifts[p]).sum(1).sum(0) for p in range(self.P)])  # [P, H]
+        return dx, dweight
 
 
 class PReLU(nn.Cell):
-    """x where positive, slope * x elsewhere; one slope for all channels."""
+    """x where positive, slope * x elsewhere; one slope for all channels (paper, equation 6)."""
 
     def __init__(self):
         super().__init__()
         self.slope = Parameter(Tensor([0.25], ms.float32), name="slope")
+        self.rectify = LeakyRectifier()
 
     def construct(self, x):
-        return ops.relu(x) - self.slope * ops.relu(-x)
+        return self.rectify(x, self.slope)
 
 
-class GlobalNorm(nn.Cell):
-    """gLN: mean and variance over all true frames and channels of a mixture (paper, section 2.C.2)."""
+class LeakyRectifier(nn.Cell):
+    """PReLU of x [M, K, channels] and its slope [1], by operators that fuse.
+
+    Its gradient is written out: half the time, and the slope's is summed in stages, which keeps its digits.
+    """
+
+    def construct(self, x, slope):
+        return ops.relu(x) - slope * ops.relu(-x)
+
+    def bprop(self, x, slope, out, dout):
+        negative = (x < 0).astype(x.dtype)
+        dx = dout * (1 + (slope - 1) * negative)
+        dslope = (dout * x * negative).sum(2).sum().reshape(1)
+        return dx, dslope
+
+
+class Norm(nn.Cell):
+    """What the norms share: a gain and a bias for each channel.
+
+    A norm takes x [M, K, channels] and the frame mask [M, K, 1], 1 at a mixture's true frames and 0 after them. The
+    frames after count for nothing and come back as zeros, which is what a convolution over time must meet there.
+    """
 
     def __init__(self, channels):
         super().__init__()
         self.gain = Parameter(Tensor(np.ones(channels, np.float32)), name="gain")
         self.bias = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias")
+
+
+class GlobalNorm(Norm):
+    """gLN: mean and variance over all frames and channels of a mixture (paper, equations 10 and 11)."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.normalize = GlobalNormalization()
 
     def construct(self, x, frame_mask):
-        M, K, channels = x.shape
-        mask = frame_mask.reshape(M, K)
-        count = ops.maximum(mask.sum(1), 1.0) * channels  # [M]
-        # Two passes, each over channels first: one pass loses digits where the mean is large.
-        mean = ((x.sum(2) * mask).sum(1) / count).reshape(M, 1, 1)
-        variance = (((x - mean).square().sum(2) * mask).sum(1) / count).reshape(M, 1, 1)
-        scale = self.gain * ops.rsqrt(variance + EPSILON)  # [M, 1, channels]
-        return x * scale + (self.bias - mean * scale)
+        return self.normalize(x, frame_mask, self.gain, self.bias)[0]
 
 
-class FrameNorm(nn.Cell):
+class GlobalNormalization(nn.Cell):
+    """gLN of x [M, K, channels]; also returns the mean and the reciprocal deviation [M, 1, 1], which its gradient uses.
+
+    Its gradient is written out, in two passes over x instead of a dozen.
+    """
+
+    def construct(self, x, frame_mask, gain, bias):
+        # Two passes, since one loses digits where the mean is large; each over the channels first, for the same reason
+        # and so that the mask has only M * K numbers to multiply.
+        count = self.count(x, frame_mask)
+        mean = self.total(x.sum(2, keepdims=True) * frame_mask) / count
+        variance = self.total((x - mean).square().sum(2, keepdims=True) * frame_mask) / count
+        deviation = ops.rsqrt(variance + EPSILON)
+        scale = gain * deviation  # [M, 1, channels]
+        return (x * scale + (bias - mean * scale)) * frame_mask, mean, deviation
+
+    def count(self, x, frame_mask):
+        """Numbers that are averaged over, at least one: [M, 1, 1]."""
+        return ops.maximum(self.total(frame_mask), 1.0) * x.shape[2]
+
+    def total(self, frames):
+        """Sum over time: [M, K, 1] -> [M, 1, 1]."""
+        return frames.sum(1, keepdims=True)
+
+    def bprop(self, x, frame_mask, gain, bias, out, dout):
+        _, mean, deviation = out
+        dy = dout[0] * frame_mask
+        sums = dy.sum(1, keepdims=True)  # [M, 1, channels]
+        products = (dy * (x - mean)).sum(1, keepdims=True) * deviation  # [M, 1, channels]
+        count = self.count(x, frame_mask)
+        # What all of x changes through the mean, and through the variance.
+        through_mean = (gain * sums).sum(2, keepdims=True) / count  # [M, 1, 1]
+        through_variance = (gain * products).sum(2, keepdims=True) / count * deviation
+        dx = deviation * (dy * gain - (through_mean + through_variance * (x - mean)) * frame_mask)
+        return dx, ops.zeros_like(frame_mask), products.sum((0, 1)), sums.sum((0, 1))
+
+
+class FrameNorm(Norm):
     """cLN: mean and variance over the channels of each frame."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.gain = Parameter(Tensor(np.ones(channels, np.float32)), name="gain")
-        self.bias = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias")
 
     def construct(self, x, frame_mask):
         x = x - x.mean(2, keep_dims=True)
         variance = x.square().mean(2, keep_dims=True)  # [M, K, 1]
-        return x * ops.rsqrt(variance + EPSILON) * self.gain + self.bias
+        return (x * ops.rsqrt(variance + EPSILON) * self.gain + self.bias) * frame_mask
 
 
-class CumulativeNorm(nn.Cell):
+class CumulativeNorm(Norm):
     """cgLN: mean and variance over the channels of a frame and all frames before it (paper, equations 8 and 9)."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.gain = Parameter(Tensor(np.ones(channels, np.float32)), name="gain")
-        self.bias = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias")
 
     def construct(self, x, frame_mask):
         M, K, channels = x.shape
         # The variance is a difference of sums; taking the first frame's mean off keeps its digits.
         x = x - x[:, :1].mean(2, keep_dims=True)
-        count = ops.arange(1, K + 1).astype(ms.float32) * channels  # [K]
+        count = ops.arange(1.0, K + 1) * channels  # [K]
         mean = ops.cumsum(x.sum(2), 1) / count  # [M, K]
         variance = ops.maximum(ops.cumsum(x.square().sum(2), 1) / count - mean.square(), 0.0)
         mean, variance = mean.reshape(M, K, 1), variance.reshape(M, K, 1)
-        return (x - mean) * ops.rsqrt(variance + EPSILON) * self.gain + self.bias
+        return ((x - mean) * ops.rsqrt(variance + EPSILON) * self.gain + self.bias) * frame_mask
 
 
-class BatchNorm(nn.Cell):
-    """BN: mean and variance of each channel over the batch's true frames; their running averages once trained."""
+class BatchNorm(Norm):
+    """BN: mean and variance of each channel over the batch's frames; once trained, their running averages."""
 
     def __init__(self, channels):
-        super().__init__()
-        self.gain = Parameter(Tensor(np.ones(channels, np.float32)), name="gain")
-        self.bias = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias")
-        self.running_mean = Parameter(Tensor(np.zeros(channels, np.float32)), name="running_mean", requires_grad=False)
-        self.running_variance = Parameter(
-            Tensor(np.ones(channels, np.float32)), name="running_variance", requires_grad=False
-        )
+        super().__init__(channels)
+        zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+        self.running_mean = Parameter(Tensor(zeros), name="running_mean", requires_grad=False)
+        self.running_variance = Parameter(Tensor(ones), name="running_variance", requires_grad=False)
 
     def construct(self, x, frame_mask):
         if self.training:
@@ -137,7 +218,7 @@ class BatchNorm(nn.Cell):
         else:
             mean, variance = self.running_mean, self.running_variance
         scale = self.gain * ops.rsqrt(variance + BATCH_NORM_EPSILON)  # [channels]
-        return x * scale + (self.bias - mean * scale)
+        return (x * scale + (self.bias - mean * scale)) * frame_mask
 
     def batch_statistics(self, x, frame_mask):
         """Mean and variance [channels] of this batch, which the running averages move a tenth of the way to."""
@@ -151,17 +232,6 @@ class BatchNorm(nn.Cell):
 
 
 NORMS = {"gLN": GlobalNorm, "cLN": FrameNorm, "cgLN": CumulativeNorm, "BN": BatchNorm}
-
-
-def pad_frames(x, before, after):
-    """Zero frames before and after: [M, K, channels] -> [M, before + K + after, channels]."""
-    M, _, channels = x.shape
-    parts = [x]
-    if before > 0:
-        parts = [ops.zeros((M, before, channels), x.dtype), *parts]
-    if after > 0:
-        parts = [*parts, ops.zeros((M, after, channels), x.dtype)]
-    return ops.cat(parts, 1) if len(parts) > 1 else x
 
 
 def uniform(random, shape, fan_in):

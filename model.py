@@ -95,8 +95,7 @@ class Block(nn.Cell):
 
     def construct(self, x, frame_mask):
         y = self.norm_in(self.prelu_in(self.conv_in(x)), frame_mask)  # [M, K, H]
-        # The convolution over time must meet zeros beyond an utterance's end, as it does without a batch around it.
-        y = self.depthwise(y * frame_mask)  # [M, K, H]
+        y = self.depthwise(y)  # [M, K, H]
         y = self.norm_out(self.prelu_out(y), frame_mask)  # [M, K, H]
         if self.has_residual:
             x = x + self.conv_residual(y)  # [M, K, B]

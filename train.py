@@ -105,7 +105,8 @@ class Training:
 
     def run(self, train_index, valid_index):
         """Train up to the last epoch, or until the time is over, validating and saving after each."""
-        args, start = self.args, time.monotonic()
+        args = self.args
+        self.deadline = time.monotonic() + 60 * (args.max_minutes or float("inf"))
         valid_batches = utterance_batches(valid_index, args.batch_size, args.num_workers, args.cv_maxlen)
         for epoch in range(len(self.history), args.epochs):
             began = time.monotonic()
@@ -122,12 +123,15 @@ class Training:
                 f"{' (best)' if valid_loss < best else ''}, {seconds:.0f} s",
                 flush=True,
             )
-            if args.max_minutes and time.monotonic() - start > 60 * args.max_minutes:
+            if time.monotonic() > self.deadline:
                 print(f"ended after {args.max_minutes:g} minutes (--max_minutes)")
                 break
 
     def train_epoch(self, index, epoch):
-        """Train on every example once. Returns the mean loss in dB; raises UserError once it is not finite."""
+        """Train on every example once, as far as there is time.
+
+        Returns the mean loss in dB. Raises UserError once it is not finite.
+        """
         args = self.args
         batches = training_batches(
             index, args.batch_size, args.segment, args.shuffle, args.seed, epoch, args.num_workers
@@ -147,6 +151,8 @@ class Training:
                     )
                 speed = seconds / (time.monotonic() - began)
                 progress.set_postfix_str(f"loss {np.average(losses, weights=counts):.2f} dB, {speed:.1f} s of audio/s")
+                if time.monotonic() > self.deadline:
+                    break
         return float(np.average(losses, weights=counts))
 
     def validate(self, batches):

@@ -1,0 +1,124 @@
+"""checkpoint.py: what is written comes back whole; whatever else is given is one clear line."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from checkpoint import read_checkpoint, restore, write_checkpoint
+from config import NetworkOptions
+from errors import UserError
+from model import ConvTasNet, load_model
+
+OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, C=3, Sc=5, bias=1, norm_type="BN", padding="both")
+
+
+@pytest.fixture
+def net(device):
+    return ConvTasNet(OPTIONS, 16000, seed=1)
+
+
+@pytest.fixture
+def written(net, tmp_path):
+    """Path of a checkpoint of `net`."""
+    path = tmp_path / "net.ckpt"
+    write_checkpoint(path, net)
+    return path
+
+
+def refused(path):
+    """The one line that a file is refused with, which names it."""
+    with pytest.raises(UserError) as error:
+        load_model(path)
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message
+
+
+def test_network_and_progress_come_back(net, tmp_path):
+    progress = {"history": [{"train_loss": -1.5}], "epoch": 3}
+    moment = ms.Parameter(ms.Tensor([1.0, 2.0], ms.float32), name="moment")
+    write_checkpoint(tmp_path / "net.ckpt", net, progress, [("optimizer.moment", moment)])
+    assert [file.name for file in tmp_path.iterdir()] == ["net.ckpt"]
+    checkpoint = read_checkpoint(tmp_path / "net.ckpt")
+    assert (checkpoint.options, checkpoint.sample_rate, checkpoint.progress) == (OPTIONS, 16000, progress)
+    np.testing.assert_array_equal(checkpoint.parameters["optimizer.moment"].asnumpy(), [1, 2])
+    loaded = load_model(tmp_path / "net.ckpt")
+    assert (loaded.options, loaded.sample_rate, loaded.training) == (OPTIONS, 16000, False)
+    stored = dict(loaded.parameters_and_names())
+    assert stored
+    for name, parameter in net.parameters_and_names():
+        np.testing.assert_array_equal(stored[name].asnumpy(), parameter.asnumpy())
+
+
+def test_names_do_not_depend_on_what_is_built_around_the_network(net, tmp_path):
+    from network_define import NetWithLoss
+
+    NetWithLoss(net)
+    write_checkpoint(tmp_path / "net.ckpt", net)
+    assert "separator.bottleneck.weight" in read_checkpoint(tmp_path / "net.ckpt").parameters
+
+
+def test_missing_file(tmp_path):
+    assert "no such checkpoint" in refused(tmp_path / "none.ckpt")
+    assert "no such checkpoint" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_cut_file(written, part):
+    whole = written.read_bytes()
+    written.write_bytes(whole[: int(part * len(whole))])
+    refused(written)
+
+
+@pytest.mark.parametrize("contents", [b"hello\n", b"\x00" * 100, bytes(range(256)) * 10])
+def test_other_file(tmp_path, contents):
+    path = tmp_path / "text.ckpt"
+    path.write_bytes(contents)
+    refused(path)
+
+
+def test_other_name(written):
+    other = written.rename(written.with_suffix(".pth"))
+    assert "convert.py" in refused(other)
+
+
+def test_foreign_checkpoint(tmp_path, device):
+    path = tmp_path / "foreign.ckpt"
+    ms.save_checkpoint([{"name": "weight", "data": ms.Tensor([1.0])}], str(path))
+    assert "train.py or convert.py" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"network": '{"N": 12}', "sample_rate": "many", "progress": "{}"},
+        {"network": "[1, 2]", "sample_rate": "8000", "progress": "{}"},
+        {"network": '{"layers": 3}', "sample_rate": "8000", "progress": "{}"},
+        {"network": "{}", "sample_rate": "8000", "progress": "{"},
+        {"network": '{"N": "twelve"}', "sample_rate": "8000", "progress": "{}"},
+    ],
+)
+def test_foreign_description(tmp_path, device, description):
+    path = tmp_path / "foreign.ckpt"
+    ms.save_checkpoint([{"name": "weight", "data": ms.Tensor([1.0])}], str(path), append_dict=description)
+    refused(path)
+
+
+def test_parameters_that_do_not_fit(net, written):
+    checkpoint = read_checkpoint(written)
+    checkpoint.parameters.pop("encoder.weight")
+    with pytest.raises(UserError, match=r"net.ckpt: has no encoder\.weight"):
+        restore(net.parameters_and_names(), checkpoint.parameters, written)
+    checkpoint.parameters["encoder.weight"] = ms.Parameter(ms.Tensor(np.zeros((2, 8), np.float32)))
+    with pytest.raises(UserError, match=r"encoder\.weight has shape \(2, 8\), expected \(12, 8\)"):
+        restore(net.parameters_and_names(), checkpoint.parameters, written)
+
+
+@pytest.mark.parametrize("name", ["missing/net.ckpt", "net.pth"])
+def test_bad_place_to_write(net, tmp_path, name):
+    with pytest.raises(UserError) as error:
+        write_checkpoint(tmp_path / name, net)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+    assert not list(tmp_path.iterdir())
