@@ -23,6 +23,8 @@ from errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 
+SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
+
 
 def main(argv=None):
     args = parse(__doc__, "training_data", "data", "network", "training", "device", argv=argv)
@@ -138,8 +140,8 @@ class Training:
         )
         self.step.set_train()
         losses, counts, seconds = [], [], 0.0
+        began = last_line = time.monotonic()
         with tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
-            began = time.monotonic()
             for batch in progress:
                 losses.append(float(self.step(*fill_up(batch, args.batch_size)).asnumpy()))
                 counts.append(len(batch[0]))
@@ -149,9 +151,13 @@ class Training:
                         f"step {len(losses)} of epoch {epoch + 1}: the loss is {losses[-1]}; lower --lr or --max_norm"
                         " and go on from the last checkpoint"
                     )
-                speed = seconds / (time.monotonic() - began)
-                progress.set_postfix_str(f"loss {np.average(losses, weights=counts):.2f} dB, {speed:.1f} s of audio/s")
-                if time.monotonic() > self.deadline:
+                now = time.monotonic()
+                state = f"loss {np.average(losses, weights=counts):.2f} dB, {seconds / (now - began):.1f} s of audio/s"
+                progress.set_postfix_str(state)
+                if progress.disable and now - last_line > SECONDS_BETWEEN_LINES:
+                    print(f"epoch {epoch + 1}, step {len(losses)} of {len(batches)}: {state}", flush=True)
+                    last_line = now
+                if now > self.deadline:
                     break
         return float(np.average(losses, weights=counts))
 
