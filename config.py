@@ -223,9 +223,9 @@ class NetworkOptions:
             raise UserError(f"--L {self.L}: frames overlap by half, so L must be even; take {self.L + 1}")
         if self.P % 2 == 0 and not self.causal:
             raise UserError(f"--P {self.P}: a centred convolution needs odd P; take {self.P + 1}, or add --causal 1")
-        for name in ("norm_type", "input_norm", "mask_nonlinear", "padding"):
-            if getattr(self, name) not in NETWORK[name]["choices"]:
-                raise UserError(f"--{name} {getattr(self, name)}: choose from {', '.join(NETWORK[name]['choices'])}")
+        for name, option in NETWORK.items():
+            if getattr(self, name) not in option.get("choices", [getattr(self, name)]):
+                raise UserError(f"--{name} {getattr(self, name)}: choose from {', '.join(map(str, option['choices']))}")
         if self.causal and "gLN" in (self.norm_type, self.first_norm):
             raise UserError("--causal 1: gLN looks at the whole utterance; take --norm_type cgLN or cLN"
                             " (and --input_norm same)")  # fmt: skip

@@ -47,10 +47,27 @@ def main(argv=None):
         weights, options = SOURCES[args.source](state, arguments)
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(f"{args.in_file}: not weights of {args.source}'s Conv-TasNet ({error!r})") from None
+    unused = sorted(name for name in state.keys() - state.used if not name.endswith("num_batches_tracked"))
+    if unused:
+        raise UserError(
+            f"{args.in_file}: {', '.join(unused[:3])} has no place in {args.source}'s Conv-TasNet; is --source right?"
+        )
     net = ConvTasNet(options, int(arguments["sample_rate"]))
     set_weights(net, weights, args.in_file)
     write_checkpoint(args.out_file, net)
     print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
+
+
+class Weights(dict):
+    """Arrays by their names, and which of them were used."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.used = set()
+
+    def __getitem__(self, name):
+        self.used.add(name)
+        return super().__getitem__(name)
 
 
 def choose_arguments(args, found):
@@ -73,14 +90,10 @@ def set_weights(net, weights, path):
     for name, parameter in net.parameters_and_names():
         if name not in weights:
             raise UserError(f"{path}: has nothing for {name}; is --source right?")
-        value = weights.pop(name)
+        value = weights[name]
         if value.shape != parameter.shape:
             raise UserError(f"{path}: {name} has shape {value.shape}, expected {parameter.shape}")
         parameter.set_data(ms.Tensor(value.astype(np.float32)))
-    if weights:
-        raise UserError(
-            f"{path}: has {', '.join(sorted(weights)[:3])} with no place in the network; is --source right?"
-        )
 
 
 def from_kaituoxu(state, arguments):
@@ -152,8 +165,9 @@ def from_asteroid(state, arguments):
         }
         if has_skip:
             weights |= conv(state, old + "skip_conv.", new + "conv_skip.")
+        residual = conv(state, old + "res_conv.", new + "conv_residual.")
         if i < count - 1 or not has_skip:
-            weights |= conv(state, old + "res_conv.", new + "conv_residual.")
+            weights |= residual
     norm_type = {"bN": "BN"}.get(arguments["norm_type"], arguments["norm_type"])
     encoder_relu = {None: 0, "linear": 0, 0: 0, "relu": 1, 1: 1}[arguments["encoder_relu"]]
     return weights, with_biases(
@@ -197,7 +211,7 @@ def with_biases(weights, count, arguments, **others):
     N = len(weights["encoder.weight"])
     H, B = weights["separator.blocks.0.conv_in.weight"].shape
     X = arguments["X"]
-    if count % X:
+    if X < 1 or count % X:
         raise UserError(f"--X {X}: the file has {count} blocks, which X must divide")
     return NetworkOptions(
         N=N, B=B, H=H, P=len(weights["separator.blocks.0.depthwise.weight"]), X=X, R=count // X,
@@ -231,7 +245,7 @@ SOURCES = {"kaituoxu": from_kaituoxu, "asteroid": from_asteroid, "torchaudio": f
 
 
 def read_weights(path):
-    """Read a file of weights: a dictionary of numpy arrays by the source's own names, and one of its arguments.
+    """Read a file of weights: `Weights` by the source's own names, and a dictionary of its arguments.
 
     Raises UserError if the file is missing, damaged or holds no weights.
     """
@@ -245,13 +259,13 @@ def read_weights(path):
     state = {name.removeprefix("module."): value for name, value in state.items() if hasattr(value, "numpy")}
     if not state:
         raise UserError(f"{path}: holds no weights")
-    return {name: value.detach().float().numpy() for name, value in state.items()}, arguments
+    return Weights((name, value.detach().float().numpy()) for name, value in state.items()), arguments
 
 
 def _read_npz(path):
     try:
         with np.load(path, allow_pickle=False) as file:
-            state = {name.removeprefix("state/"): file[name] for name in file.files if name.startswith("state/")}
+            state = Weights((n.removeprefix("state/"), file[n]) for n in file.files if n.startswith("state/"))
             return state, json.loads(str(file["meta"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{path}: not a whole .npz file of weights ({error})") from None

@@ -15,10 +15,13 @@ def set_device(device_target=None, device_id=None):
         device_target: "Ascend", "GPU" or "CPU"; None takes the best that MindSpore finds on this machine.
         device_id: number of the card; None takes DEVICE_ID of the environment, or 0.
 
-    Returns the device's name. Raises UserError if MindSpore cannot use it.
+    Returns the device's name. Raises UserError if MindSpore cannot use it, or DEVICE_ID is not a number.
     """
     if device_id is None:
-        device_id = int(os.environ.get("DEVICE_ID", "0"))
+        device_id = os.environ.get("DEVICE_ID", "0")
+        if not device_id.isdecimal():
+            raise UserError(f"DEVICE_ID={device_id} in the environment: must be the number of a card, such as 0")
+        device_id = int(device_id)
     target = device_target or ms.get_context("device_target")
     try:
         ms.set_device(target, 0 if target == "CPU" else device_id)

@@ -9,6 +9,7 @@ A file gets its name once it has been loaded again and gave what the network giv
 """
 
 import os
+import shutil
 import tempfile
 
 import mindspore as ms
@@ -78,18 +79,30 @@ def export(net, path, file_format, mixture):
     """
     write, compute = FORMATS[file_format]
     try:
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path)), prefix=".export-") as folder:
-            partial = os.path.join(folder, os.path.basename(path))
-            write(net, partial, mixture)
-            difference = relative_difference(compute(partial, mixture), net(ms.Tensor(mixture)).asnumpy())
+        # In a folder of its own, since MindSpore refuses paths with a space and many another character.
+        with tempfile.TemporaryDirectory() as folder:
+            written = os.path.join(folder, f"network{ENDINGS[file_format]}")
+            write(net, written, mixture)
+            difference = relative_difference(compute(written, mixture), net(ms.Tensor(mixture)).asnumpy())
             if not difference <= TOLERANCE:  # a NaN is a failure too
                 raise UserError(f"{path}: not written, since it would differ from the network by {difference:.1e}")
-            os.chmod(partial, 0o644)  # MindSpore lets only its owner read it
-            os.replace(partial, path)
+            put(written, path)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: cannot be written as {file_format} ({reason})") from None
     return difference
+
+
+def put(written, path):
+    """Copy a file to `path`, whole or not at all (copied beside, then renamed)."""
+    partial = f"{path}.partial"
+    try:
+        shutil.copyfile(written, partial)
+        os.replace(partial, path)
+    except OSError:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
 
 
 def write_mindir(net, path, mixture):

@@ -155,7 +155,7 @@ class GlobalNormalization(nn.Cell):
         count = self.count(x, frame_mask)
         mean = self.total(x.sum(2, keepdims=True) * frame_mask) / count
         variance = self.total((x - mean).square().sum(2, keepdims=True) * frame_mask) / count
-        deviation = ops.rsqrt(variance + EPSILON)
+        deviation = reciprocal_deviation(variance, EPSILON)
         scale = gain * deviation  # [M, 1, channels]
         return (x * scale + (bias - mean * scale)) * frame_mask, mean, deviation
 
@@ -183,10 +183,35 @@ class GlobalNormalization(nn.Cell):
 class FrameNorm(Norm):
     """cLN: mean and variance over the channels of each frame."""
 
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.normalize = FrameNormalization()
+
     def construct(self, x, frame_mask):
-        x = x - x.mean(2, keep_dims=True)
-        variance = x.square().mean(2, keep_dims=True)  # [M, K, 1]
-        return (x * ops.rsqrt(variance + EPSILON) * self.gain + self.bias) * frame_mask
+        return self.normalize(x, self.gain, self.bias)[0] * frame_mask
+
+
+class FrameNormalization(nn.Cell):
+    """cLN of x [M, K, channels]; also returns the mean and the reciprocal deviation [M, K, 1], which its gradient uses.
+
+    Its gradient is written out, in two passes over x, as that of gLN.
+    """
+
+    def construct(self, x, gain, bias):
+        mean = x.mean(2, keep_dims=True)
+        variance = (x - mean).square().mean(2, keep_dims=True)
+        deviation = reciprocal_deviation(variance, EPSILON)
+        return (x - mean) * deviation * gain + bias, mean, deviation
+
+    def bprop(self, x, gain, bias, out, dout):
+        _, mean, deviation = out
+        dy = dout[0]
+        normal = (x - mean) * deviation
+        scaled = dy * gain
+        through_mean = scaled.mean(2, keep_dims=True)  # [M, K, 1]
+        through_variance = (scaled * normal).mean(2, keep_dims=True)
+        dx = deviation * (scaled - through_mean - normal * through_variance)
+        return dx, (dy * normal).sum(1).sum(0), dy.sum(1).sum(0)
 
 
 class CumulativeNorm(Norm):
@@ -200,7 +225,7 @@ class CumulativeNorm(Norm):
         mean = ops.cumsum(x.sum(2), 1) / count  # [M, K]
         variance = ops.maximum(ops.cumsum(x.square().sum(2), 1) / count - mean.square(), 0.0)
         mean, variance = mean.reshape(M, K, 1), variance.reshape(M, K, 1)
-        return ((x - mean) * ops.rsqrt(variance + EPSILON) * self.gain + self.bias) * frame_mask
+        return ((x - mean) * reciprocal_deviation(variance, EPSILON) * self.gain + self.bias) * frame_mask
 
 
 class BatchNorm(Norm):
@@ -217,7 +242,7 @@ class BatchNorm(Norm):
             mean, variance = self.batch_statistics(x, frame_mask)
         else:
             mean, variance = self.running_mean, self.running_variance
-        scale = self.gain * ops.rsqrt(variance + BATCH_NORM_EPSILON)  # [channels]
+        scale = self.gain * reciprocal_deviation(variance, BATCH_NORM_EPSILON)  # [channels]
         return (x * scale + (self.bias - mean * scale)) * frame_mask
 
     def batch_statistics(self, x, frame_mask):
@@ -232,6 +257,11 @@ class BatchNorm(Norm):
 
 
 NORMS = {"gLN": GlobalNorm, "cLN": FrameNorm, "cgLN": CumulativeNorm, "BN": BatchNorm}
+
+
+def reciprocal_deviation(variance, epsilon):
+    """1 / sqrt(variance + epsilon), as the power that ONNX has: MindSpore exports neither its Rsqrt nor Reciprocal."""
+    return ops.pow(variance + epsilon, -0.5)
 
 
 def uniform(random, shape, fan_in):

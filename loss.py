@@ -72,7 +72,7 @@ class SeparationLoss(nn.Cell):
 
     def construct(self, estimates, sources, lengths):
         """[M, C, T], [M, C, T], [M] -> a number in dB. Mixtures of length 0, which fill up a batch, do not count."""
-        best = self.search(pairwise_si_snr(estimates, sources, lengths)).max(1)  # [M]
+        best = self.search(pairwise_si_snr(estimates, sources, lengths)).amax(1)  # [M]
         counts = (lengths > 0).astype(ms.float32)  # [M]
         return -(best * counts).sum() / ops.maximum(counts.sum(), 1.0)
 

@@ -82,5 +82,5 @@ def test_every_option_says_what_it_means_and_its_default(group, capsys):
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_values_that_must_be_positive(value):
     require_positive(Namespace(lr=1e-3, epochs=1), "lr", "epochs")
-    with pytest.raises(UserError, match="--lr .*: must be above 0"):
+    with pytest.raises(UserError, match=r"--lr .*: must be above 0"):
         require_positive(Namespace(lr=value, epochs=1), "lr", "epochs")

@@ -1,13 +1,17 @@
 """Weights of three PyTorch implementations give their own outputs, losses and gradients here."""
 
 import json
+import pickle
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
 import convert
 from errors import UserError
+from loss import SeparationLoss
 from model import load_model
 
 FILES = [
@@ -18,27 +22,239 @@ FILES = [
     "asteroid_noskip_cLN_causal_relu",
     "torchaudio_base",
 ]
+WITH_LOSS = FILES[:3]
+WITH_GRADIENTS = ["kaituoxu_gLN", "kaituoxu_cLN_causal_softmax_C3"]
+MODES = pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
 
 
-@pytest.fixture(params=FILES)
-def reference(request, shared, tmp_path, device):
-    """A parity file's arrays and the network that its weights were converted to."""
-    path = shared / "parity" / f"{request.param}.npz"
-    source = request.param.split("_")[0]
-    convert.main(["--source", source, str(path), str(tmp_path / "out.ckpt"), "--device_target", "CPU"])
-    return dict(np.load(path)), load_model(tmp_path / "out.ckpt")
+@pytest.fixture(autouse=True)
+def restore_mode(device):
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
-def test_output_equals_the_source(reference, mode):
-    arrays, net = reference
-    ms.set_context(mode=mode)
-    try:
-        estimate = net(ms.Tensor(arrays["mix"])).asnumpy()
-    finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
-    assert estimate.shape == arrays["est"].shape
-    difference = np.abs(estimate - arrays["est"]).max()
-    print(difference, np.abs(arrays["est"]).max())
+@pytest.fixture(scope="module")
+def converted(shared, device, tmp_path_factory):
+    """Path of the checkpoint that a parity file was converted to, by its name; each is converted once."""
+    folder, paths = tmp_path_factory.mktemp("converted"), {}
+
+    def path(name):
+        if name not in paths:
+            paths[name] = folder / f"{name}.ckpt"
+            convert.main(arguments(name, shared / "parity" / f"{name}.npz", paths[name]))
+        return paths[name]
+
+    return path
+
+
+def arguments(name, in_file, out_file, *more):
+    """Command line that converts a file of the source that `name` begins with."""
+    return [
+        "--source",
+        name.split("_")[0],
+        str(in_file),
+        str(out_file),
+        "--device_target",
+        "CPU",
+        *more,
+    ]
+
+
+class WholeNetWithLoss(nn.Cell):
+    """As the source has it: the network hears all samples, the loss the true ones."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.loss = net, SeparationLoss(net.options.C)
+
+    def construct(self, mixture, lengths, sources):
+        return self.loss(self.net(mixture), sources, lengths)
+
+
+def parity(shared, name):
+    return dict(np.load(shared / "parity" / f"{name}.npz"))
+
+
+def close(found, expected):
+    """Within 1e-5, and within 1e-4 of the largest sample."""
+    difference = np.abs(found - expected).max()
+    assert found.shape == expected.shape
     assert difference < 1e-5
-    assert difference < 1e-4 * np.abs(arrays["est"]).max()
+    assert difference < 1e-4 * np.abs(expected).max()
+
+
+@MODES
+@pytest.mark.parametrize("name", FILES)
+def test_output_equals_the_source(converted, shared, name, mode):
+    arrays, net = parity(shared, name), load_model(converted(name))
+    ms.set_context(mode=mode)
+    close(net(ms.Tensor(arrays["mix"])).asnumpy(), arrays["est"])
+
+
+@pytest.mark.parametrize("name", WITH_LOSS)
+def test_loss_equals_the_source(converted, shared, name):
+    arrays, net = parity(shared, name), load_model(converted(name))
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    batch = [ms.Tensor(arrays[key]) for key in ("mix", "lengths", "sources")]
+    assert WholeNetWithLoss(net)(*batch).asnumpy() == pytest.approx(
+        arrays["loss"], rel=1e-6
+    )  # float32 steps by 4e-6 at 40 dB
+    assert arrays["loss"] == pytest.approx(-arrays["si_snr"].mean(), rel=1e-6)
+
+
+@MODES
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
+def test_every_gradient_equals_the_source(converted, shared, name, mode):
+    arrays, net = parity(shared, name), load_model(converted(name))
+    meta = json.loads(str(arrays["meta"]))
+    theirs = {key.removeprefix("grad/"): value for key, value in arrays.items() if key.startswith("grad/")}
+    expected, _ = convert.from_kaituoxu(theirs, meta)  # by our names
+    names = [name for name, parameter in net.parameters_and_names() if parameter.requires_grad]
+    assert sorted(names) == sorted(expected)
+    ms.set_context(mode=mode)
+    batch = [ms.Tensor(arrays[key]) for key in ("mix", "lengths", "sources")]
+    gradients = ops.grad(WholeNetWithLoss(net), None, net.trainable_params())(*batch)
+    for ours, gradient in zip(names, gradients, strict=True):
+        largest = np.abs(expected[ours]).max()
+        np.testing.assert_allclose(
+            gradient.asnumpy(),
+            expected[ours],
+            atol=1e-4 * largest,
+            rtol=0,
+            err_msg=ours,
+        )
+
+
+def test_options_and_rate_are_those_of_the_file(converted, shared):
+    for name in FILES:
+        meta, net = (
+            json.loads(str(parity(shared, name)["meta"])),
+            load_model(converted(name)),
+        )
+        for letter in ("N", "L", "B", "H", "P", "X", "R", "C", "Sc", "norm_type"):
+            assert getattr(net.options, letter) == meta.get(letter, getattr(net.options, letter)), (name, letter)
+        assert net.options.causal == int(meta.get("causal", 0))
+        assert net.sample_rate == 8000
+
+
+def test_options_win_over_the_file(shared, tmp_path, capsys):
+    path = shared / "parity" / "asteroid_skip_gLN_sigmoid.npz"
+    more = ["--X", "2", "--mask_nonlinear", "relu", "--sample_rate", "16000"]
+    convert.main(arguments("asteroid", path, tmp_path / "out.ckpt", *more))
+    net = load_model(tmp_path / "out.ckpt")
+    assert (
+        net.options.X,
+        net.options.R,
+        net.options.mask_nonlinear,
+        net.sample_rate,
+    ) == (2, 3, "relu", 16000)
+    assert "does not tell" not in capsys.readouterr().out
+
+
+def refused(argv):
+    """The one line that the script refuses these arguments with; it leaves no file."""
+    with pytest.raises(UserError) as error:
+        convert.main(argv)
+    message = str(error.value)
+    assert "\n" not in message
+    assert not Path(argv[3]).exists()
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [(n, s) for n in FILES for s in convert.SOURCES if not n.startswith(s)],
+)
+def test_wrong_source(shared, tmp_path, name, source):
+    path = shared / "parity" / f"{name}.npz"
+    message = refused(arguments(source, path, tmp_path / "out.ckpt"))
+    assert message.startswith(f"{path}: not weights of {source}'s Conv-TasNet")
+
+
+def test_wrong_number_of_blocks(shared, tmp_path):
+    path = shared / "parity" / "torchaudio_base.npz"
+    assert "--X 4" in refused(arguments("torchaudio", path, tmp_path / "out.ckpt", "--X", "4"))
+    assert "--X 0" in refused(arguments("torchaudio", path, tmp_path / "out.ckpt", "--X", "0"))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
+def test_cut_file(shared, tmp_path, part):
+    whole = (shared / "parity" / "kaituoxu_BN.npz").read_bytes()
+    path = tmp_path / "cut.npz"
+    path.write_bytes(whole[: int(part * len(whole))])
+    assert refused(arguments("kaituoxu", path, tmp_path / "out.ckpt")).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape"])
+def test_weights_that_do_not_fit(shared, tmp_path, change):
+    arrays = parity(shared, "torchaudio_base")
+    name = "state/mask_generator.conv_layers.1.skip_out.weight"
+    if change == "missing":
+        arrays.pop(name)
+    elif change == "shape":
+        arrays[name] = arrays[name][:-1]
+    else:
+        arrays["state/mask_generator.conv_layers.0.another.weight"] = arrays[name]
+    path = tmp_path / "changed.npz"
+    np.savez(path, **arrays)
+    assert refused(arguments("torchaudio", path, tmp_path / "out.ckpt")).startswith(f"{path}: ")
+
+
+def test_missing_file_and_file_of_something_else(tmp_path):
+    assert "no such file" in refused(arguments("asteroid", tmp_path / "none.pth", tmp_path / "out.ckpt"))
+    (tmp_path / "text.npz").write_text("hello")
+    refused(arguments("asteroid", tmp_path / "text.npz", tmp_path / "out.ckpt"))
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    refused(arguments("asteroid", tmp_path / "other.npz", tmp_path / "out.ckpt"))
+
+
+@pytest.mark.parametrize("name", ["kaituoxu_gLN", "asteroid_skip_gLN_sigmoid", "torchaudio_base"])
+def test_pth_file_as_the_source_writes_it(converted, shared, tmp_path, name):
+    torch = pytest.importorskip("torch")
+    arrays = parity(shared, name)
+    state = {key.removeprefix("state/"): torch.from_numpy(v) for key, v in arrays.items() if key.startswith("state/")}
+    meta = json.loads(str(arrays["meta"]))
+    package = {
+        "kaituoxu": {
+            **meta,
+            "state_dict": {f"module.{key}": value for key, value in state.items()},
+        },
+        "asteroid": {
+            "model_name": "ConvTasNet",
+            "state_dict": state,
+            "model_args": meta | {"n_blocks": meta["X"]},
+        },
+        "torchaudio": state,
+    }[meta["source"]]
+    torch.save(package, tmp_path / "net.pth")
+    convert.main(arguments(name, tmp_path / "net.pth", tmp_path / "out.ckpt", "--X", str(meta["X"])))
+    expected = dict(load_model(converted(name)).parameters_and_names())
+    net = load_model(tmp_path / "out.ckpt")
+    assert net.options == load_model(converted(name)).options
+    for key, parameter in net.parameters_and_names():
+        np.testing.assert_array_equal(parameter.asnumpy(), expected[key].asnumpy())
+
+
+class Attack:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_pickle_that_would_run_code_is_refused(tmp_path):
+    """Without PyTorch because that is needed; with it because it loads weights only."""
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Attack(tmp_path / "made")}))
+    refused(arguments("asteroid", tmp_path / "evil.pth", tmp_path / "out.ckpt"))
+    assert not (tmp_path / "made").exists()
+
+
+def test_torch_archive_that_would_run_code_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": Attack(tmp_path / "made")}, tmp_path / "evil.pth")
+    (tmp_path / "made").unlink(missing_ok=True)
+    assert "evil.pth: not weights that" in refused(arguments("asteroid", tmp_path / "evil.pth", tmp_path / "out.ckpt"))
+    assert not (tmp_path / "made").exists()
