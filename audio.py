@@ -6,12 +6,17 @@ A stretch of a file at another rate is resampled as LibriMix resamples, by `scip
 
 import math
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 
 from errors import UserError
+
+# libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
+CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
+UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header was never completed
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,17 @@ def audio_info(path):
         raise UserError(f"{path}: no such file")
     try:
         info = soundfile.info(path, verbose=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
     if info.channels != 1:
         raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
-    # libsndfile shortens a truncated wav without an error, but says so in its log.
-    if any("data" in line and "should be" in line for line in info.extra_info.splitlines()):
-        raise UserError(f"{path}: cut short, its header promises more samples than it has; copy it again")
+    if CUT_SHORT.search(info.extra_info):
+        raise UserError(
+            f"{path}: cut short, its header promises more samples than it has; copy it again, or convert it anew if a"
+            " program wrote it to a pipe"
+        )
+    if info.frames == UNKNOWN_FRAMES:
+        raise UserError(f"{path}: its header does not say how long it is; convert it anew, to a file and not to a pipe")
     if info.frames <= 0:
         raise UserError(f"{path}: empty, it has no samples")
     return AudioInfo(info.frames, info.samplerate)

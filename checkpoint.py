@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import mindspore as ms
 
 from config import NetworkOptions
-from errors import UserError
+from errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
     except (OSError, RuntimeError, ValueError) as error:
         if os.path.exists(partial):
             os.remove(partial)
-        raise UserError(f"{path}: cannot be written ({error})") from None
+        raise UserError(f"{path}: cannot be written ({first_line(error)})") from None
 
 
 def read_checkpoint(path):
@@ -91,7 +91,7 @@ def restore(targets, parameters, path):
     for name, parameter in targets:
         stored = parameters.get(name)
         if stored is None:
-            raise UserError(f"{path}: has no {name}; it is damaged or from another version")
+            raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
         if stored.shape != parameter.shape:
             raise UserError(f"{path}: {name} has shape {stored.shape}, expected {parameter.shape}")
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))

@@ -1,12 +1,13 @@
 """Bring weights of the best-known PyTorch implementations over.
 
     python convert.py --source asteroid IN.pth OUT.ckpt
-    python convert.py --source torchaudio --mask_nonlinear sigmoid IN.pt OUT.ckpt
+    python convert.py --source torchaudio --mask_nonlinear relu conv_tasnet_base_libri2mix.pt OUT.ckpt
 
 kaituoxu is github.com/kaituoxu/Conv-TasNet. A .pth, .pt or .bin file is read by PyTorch (an extra that only this
 script needs), weights only, so that nothing in it is run. An .npz file holds `state/NAME` arrays and `meta`, JSON of
 the source's arguments. Sizes are read off the weights; what weights cannot tell comes from the options, else from
-the file's own arguments, else it is what the source's constructor takes by default, and is printed.
+the file's own arguments, else it is what the source's constructor takes by default, and is printed. A file of weights
+alone says nothing: torchaudio's own, of CONVTASNET_BASE_LIBRI2MIX, has relu masks, which is not the default there.
 """
 
 import json
@@ -17,7 +18,7 @@ import mindspore as ms
 import numpy as np
 
 from checkpoint import write_checkpoint
-from config import NetworkOptions, parse
+from config import NetworkOptions, parse, require_positive
 from device import set_device
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
@@ -36,10 +37,13 @@ DEFAULTS = {
     "asteroid": {"X": 8, "norm_type": "gLN", "mask_nonlinear": "sigmoid", "encoder_relu": None, "sample_rate": 8000},
     "torchaudio": {"X": 8, "mask_nonlinear": "sigmoid", "sample_rate": 8000},
 }
+# Asteroid's other names for its norms.
+ASTEROID_NORMS = {"GlobLN": "gLN", "ChanLN": "cLN", "CumLN": "cgLN", "bN": "BN", "BatchNorm": "BN"}
 
 
 def main(argv=None):
     args = parse(__doc__, "conversion", "device", argv=argv)
+    check(args)
     set_device(args.device_target, args.device_id)
     state, found = read_weights(args.in_file)
     arguments = choose_arguments(args, found)
@@ -52,10 +56,22 @@ def main(argv=None):
         raise UserError(
             f"{args.in_file}: {', '.join(unused[:3])} has no place in {args.source}'s Conv-TasNet; is --source right?"
         )
+    stride = found.get("stride") or options.hop
+    if stride != options.hop:
+        raise UserError(f"{args.in_file}: its frames of {options.L} samples are {stride} apart; here it is always half")
     net = ConvTasNet(options, int(arguments["sample_rate"]))
     set_weights(net, weights, args.in_file)
     write_checkpoint(args.out_file, net)
     print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
+
+
+def check(args):
+    """Raise UserError for options that make no sense, or that the source's weights or code settle themselves."""
+    for name in ARGUMENTS:
+        if getattr(args, name) is not None and name not in DEFAULTS[args.source]:
+            raise UserError(f"--{name} {getattr(args, name)}: a {args.source} file needs no such option; leave it out")
+    if args.sample_rate is not None:
+        require_positive(args, "sample_rate")
 
 
 class Weights(dict):
@@ -77,6 +93,8 @@ def choose_arguments(args, found):
         in_file = next((key for key in ARGUMENTS[name] if key in found), None)
         if getattr(args, name) is not None:
             chosen[name] = getattr(args, name)
+            if in_file is not None and found[in_file] != chosen[name]:
+                print(f"{args.in_file}: says {in_file} {found[in_file]}; took {chosen[name]}, as --{name} says")
         elif in_file is not None:
             chosen[name] = found[in_file]
         else:
@@ -87,9 +105,12 @@ def choose_arguments(args, found):
 
 def set_weights(net, weights, path):
     """Set every parameter of a network from numpy arrays by name; UserError unless names and shapes agree."""
-    for name, parameter in net.parameters_and_names():
-        if name not in weights:
-            raise UserError(f"{path}: has nothing for {name}; is --source right?")
+    parameters = dict(net.parameters_and_names())
+    if parameters.keys() != weights.keys():
+        name = min(parameters.keys() ^ weights.keys())
+        where = "the network" if name in parameters else "the file"
+        raise UserError(f"{path}: only {where} has {name}; are --source and --norm_type right?")
+    for name, parameter in parameters.items():
         value = weights[name]
         if value.shape != parameter.shape:
             raise UserError(f"{path}: {name} has shape {value.shape}, expected {parameter.shape}")
@@ -103,10 +124,7 @@ def from_kaituoxu(state, arguments):
     R = 1 + max(int(name.split(".")[3]) for name in state if name.startswith("separator.network.2."))
     X = 1 + max(int(name.split(".")[4]) for name in state if name.startswith("separator.network.2."))
     # A causal depthwise convolution is followed by a cell that cuts its tail off, which shifts the numbers after it.
-    causal = "separator.network.2.0.0.net.3.net.2.weight" in state and (
-        state["separator.network.2.0.0.net.3.net.2.weight"].size == 1
-    )
-    has_running = "separator.network.2.0.0.net.2.running_mean" in state
+    causal = "separator.network.2.0.0.net.3.net.4.weight" in state
     weights = {
         "encoder.weight": state["encoder.conv1d_U.weight"][:, 0],  # [N, L]
         "decoder.weight": state["decoder.basis_signals.weight"].T,  # [N, L]
@@ -131,7 +149,7 @@ def from_kaituoxu(state, arguments):
     options = NetworkOptions(
         N=N, L=L, B=B, H=H, P=len(weights["separator.blocks.0.depthwise.weight"]), X=X, R=R,
         C=len(weights["separator.conv_masks.weight"]) // N,
-        norm_type="BN" if has_running else arguments["norm_type"], input_norm="cLN", causal=int(causal),
+        norm_type=arguments["norm_type"], input_norm="cLN", causal=int(causal),
         mask_nonlinear=arguments["mask_nonlinear"], padding="none",
     )  # fmt: skip
     return weights, options
@@ -168,7 +186,7 @@ def from_asteroid(state, arguments):
         residual = conv(state, old + "res_conv.", new + "conv_residual.")
         if i < count - 1 or not has_skip:
             weights |= residual
-    norm_type = {"bN": "BN"}.get(arguments["norm_type"], arguments["norm_type"])
+    norm_type = ASTEROID_NORMS.get(arguments["norm_type"], arguments["norm_type"])
     encoder_relu = {None: 0, "linear": 0, 0: 0, "relu": 1, 1: 1}[arguments["encoder_relu"]]
     return weights, with_biases(
         weights, count, arguments, L=L, norm_type=norm_type, causal=int(causal), encoder_relu=encoder_relu,
@@ -251,15 +269,12 @@ def read_weights(path):
     """
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file")
-    if path.endswith(".npz"):
-        return _read_npz(path)
-    package = _read_torch(path)
-    arguments = {**package, **package.get("model_args", {})} if "state_dict" in package else {}
-    state = package.get("state_dict", package)
-    state = {name.removeprefix("module."): value for name, value in state.items() if hasattr(value, "numpy")}
+    state, arguments = _read_npz(path) if path.endswith(".npz") else _read_torch(path)
     if not state:
         raise UserError(f"{path}: holds no weights")
-    return Weights((name, value.detach().float().numpy()) for name, value in state.items()), arguments
+    if any(name.endswith("running_mean") for name in state):
+        arguments = {**arguments, "norm_type": "BN"}  # no other norm has it
+    return state, arguments
 
 
 def _read_npz(path):
@@ -277,13 +292,19 @@ def _read_torch(path):
     except ImportError:
         raise UserError(f"{path}: reading it needs PyTorch; pip install torch, or convert it to .npz") from None
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler meets
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: not weights that PyTorch reads safely ({reason})") from None
-    if not isinstance(package, dict):
+        # Asteroid's files tell PyTorch's version, a kind of string that has to be allowed by name.
+        with torch.serialization.safe_globals([torch.torch_version.TorchVersion]):
+            package = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises whatever its unpickler meets
+        raise UserError(
+            f"{path}: not weights that PyTorch reads safely; copy it again, or torch.save its state_dict alone"
+        ) from None
+    state = package.get("state_dict", package) if isinstance(package, dict) else None
+    if not isinstance(state, dict):
         raise UserError(f"{path}: holds a {type(package).__name__}, expected a dictionary of weights")
-    return package
+    arguments = {} if state is package else {**package, **(package.get("model_args") or {})}
+    weights = {str(name).removeprefix("module."): value for name, value in state.items() if torch.is_tensor(value)}
+    return Weights((name, value.detach().float().numpy()) for name, value in weights.items()), arguments
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import tempfile
 
 import mindspore as ms
 
-from errors import UserError
+from errors import UserError, first_line
 
 
 def set_device(device_target=None, device_id=None):
@@ -26,8 +26,9 @@ def set_device(device_target=None, device_id=None):
     try:
         ms.set_device(target, 0 if target == "CPU" else device_id)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"--device_target {target}: MindSpore cannot use device {device_id} of it ({reason})") from None
+        raise UserError(
+            f"--device_target {target}: MindSpore cannot use device {device_id} of it ({first_line(error)})"
+        ) from None
     ms.set_context(mode=ms.GRAPH_MODE)
     if target == "CPU":
         # Fuses chains of element-wise operators, each of which is a pass over memory of its own otherwise. MindSpore

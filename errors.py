@@ -10,6 +10,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error):
+    """What an exception says, in one line: its name if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def run(main):
     """Run a script's `main()`: a UserError is printed as one line (exit status 2), Ctrl-C ends quietly (130)."""
     try:

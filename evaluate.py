@@ -140,13 +140,16 @@ def write_csv(path, rows, columns):
                 )
         os.replace(partial, path)
     except OSError as error:
+        if os.path.exists(partial):
+            os.remove(partial)
         raise UserError(f"--csv {path}: cannot be written ({error})") from None
 
 
 def _require_place_for_csv(path):
     """Fail before the work and not after it."""
-    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise UserError(f"--csv {path}: a folder, or in one that does not exist; name a file in an existing folder")
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise UserError(f"--csv {path}: must be a file, in a folder that exists and can be written to")
 
 
 if __name__ == "__main__":

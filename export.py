@@ -18,7 +18,7 @@ from mindspore import nn
 
 from config import parse, require_positive
 from device import set_device
-from errors import UserError, run
+from errors import UserError, first_line, run
 from model import load_model
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
@@ -88,8 +88,7 @@ def export(net, path, file_format, mixture):
                 raise UserError(f"{path}: not written, since it would differ from the network by {difference:.1e}")
             put(written, path)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: cannot be written as {file_format} ({reason})") from None
+        raise UserError(f"{path}: cannot be written as {file_format} ({first_line(error)})") from None
     return difference
 
 

@@ -11,6 +11,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+# Operators as objects, where functions and methods of tensors would read better: MindSpore works out the types of a
+# function's body anew wherever it is called, which is most of the time that a network takes to compile.
+reshape, cast, square, power, relu, negate = ops.Reshape(), ops.Cast(), ops.Square(), ops.Pow(), ops.ReLU(), ops.Neg()
+sum_over, mean_over = ops.ReduceSum(keep_dims=True), ops.ReduceMean(keep_dims=True)
+sum_away = ops.ReduceSum(keep_dims=False)
+zeros, join_frames, cut, stack_rows = ops.Zeros(), ops.Concat(1), ops.Slice(), ops.Stack(0)
+
 EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
 BATCH_NORM_EPSILON = 1e-5
 
@@ -28,10 +35,10 @@ class PointwiseConv(nn.Cell):
 
     def construct(self, x):
         M, K, _ = x.shape
-        x = self.product(x.reshape(M * K, self.inputs), self.weight)  # [M * K, outputs]
+        x = self.product(reshape(x, (M * K, self.inputs)), self.weight)  # [M * K, outputs]
         if self.bias is not None:
             x = self.add_bias(x, self.bias)
-        return x.reshape(M, K, self.outputs)
+        return reshape(x, (M, K, self.outputs))
 
 
 class DepthwiseConv(nn.Cell):
@@ -62,33 +69,40 @@ class Taps(nn.Cell):
 
     def construct(self, x, weight):
         """[M, K, H] and [P, H] -> [M, K, H]."""
-        shifts = self.shifts(x, self.past, self.future)
-        total = weight[0] * shifts[0]
+        shifts, taps = self.shifts(x, self.past, self.future), self.taps(weight)
+        total = taps[0] * shifts[0]
         for p in range(1, self.P):
-            total = total + weight[p] * shifts[p]
+            total = total + taps[p] * shifts[p]
         return total
+
+    def taps(self, weight):
+        """[P, H] -> P times [1, H]."""
+        return [cut(weight, (p, 0), (1, weight.shape[1])) for p in range(self.P)]
 
     def shifts(self, x, before, after):
         """The P shifts of x from earliest to latest, each [M, K, H], of x between so many zero frames."""
         M, K, H = x.shape
-        zeros_before = [ops.zeros((M, before, H), x.dtype)] if before else []
-        zeros_after = [ops.zeros((M, after, H), x.dtype)] if after else []
-        padded = ops.cat([*zeros_before, x, *zeros_after], 1) if before or after else x
+        parts = [x]
+        if before:
+            parts = [zeros((M, before, H), ms.float32), *parts]
+        if after:
+            parts = [*parts, zeros((M, after, H), ms.float32)]
+        padded = join_frames(parts) if before or after else x  # [M, before + K + after, H]
         # The shift that is x itself needs no copy.
         return [
-            x if p * self.dilation == before else padded[:, p * self.dilation : p * self.dilation + K]
+            x if p * self.dilation == before else cut(padded, (0, p * self.dilation, 0), (M, K, H))
             for p in range(self.P)
         ]
 
     def bprop(self, x, weight, out, dout):
         # Towards x the convolution runs backwards in time: the taps in reverse, past and future exchanged.
-        returning = self.shifts(dout, self.future, self.past)
-        dx = weight[0] * returning[self.P - 1]
+        returning, taps = self.shifts(dout, self.future, self.past), self.taps(weight)
+        dx = taps[0] * returning[self.P - 1]
         for p in range(1, self.P):
-            dx = dx + weight[p] * returning[self.P - 1 - p]
+            dx = dx + taps[p] * returning[self.P - 1 - p]
         shifts = self.shifts(x, self.past, self.future)
-        dweight = ops.stack([(dout * shifts[p]).sum(1).sum(0) for p in range(self.P)])  # [P, H]
-        return dx, dweight
+        dtaps = [sum_away(sum_away(dout * shifts[p], 1), 0) for p in range(self.P)]
+        return dx, stack_rows(dtaps)
 
 
 class PReLU(nn.Cell):
@@ -110,12 +124,12 @@ class LeakyRectifier(nn.Cell):
     """
 
     def construct(self, x, slope):
-        return ops.relu(x) - slope * ops.relu(-x)
+        return relu(x) - slope * relu(negate(x))
 
     def bprop(self, x, slope, out, dout):
-        negative = (x < 0).astype(x.dtype)
+        negative = cast(x < 0, ms.float32)
         dx = dout * (1 + (slope - 1) * negative)
-        dslope = (dout * x * negative).sum(2).sum().reshape(1)
+        dslope = reshape(sum_away(sum_away(dout * x * negative, 2)), (1,))
         return dx, dslope
 
 
@@ -153,8 +167,8 @@ class GlobalNormalization(nn.Cell):
         # Two passes, since one loses digits where the mean is large; each over the channels first, for the same reason
         # and so that the mask has only M * K numbers to multiply.
         count = self.count(x, frame_mask)
-        mean = self.total(x.sum(2, keepdims=True) * frame_mask) / count
-        variance = self.total((x - mean).square().sum(2, keepdims=True) * frame_mask) / count
+        mean = self.total(sum_over(x, 2) * frame_mask) / count
+        variance = self.total(sum_over(square(x - mean), 2) * frame_mask) / count
         deviation = reciprocal_deviation(variance, EPSILON)
         scale = gain * deviation  # [M, 1, channels]
         return (x * scale + (bias - mean * scale)) * frame_mask, mean, deviation
@@ -165,19 +179,19 @@ class GlobalNormalization(nn.Cell):
 
     def total(self, frames):
         """Sum over time: [M, K, 1] -> [M, 1, 1]."""
-        return frames.sum(1, keepdims=True)
+        return sum_over(frames, 1)
 
     def bprop(self, x, frame_mask, gain, bias, out, dout):
         _, mean, deviation = out
         dy = dout[0] * frame_mask
-        sums = dy.sum(1, keepdims=True)  # [M, 1, channels]
-        products = (dy * (x - mean)).sum(1, keepdims=True) * deviation  # [M, 1, channels]
+        sums = sum_over(dy, 1)  # [M, 1, channels]
+        products = sum_over(dy * (x - mean), 1) * deviation  # [M, 1, channels]
         count = self.count(x, frame_mask)
         # What all of x changes through the mean, and through the variance.
-        through_mean = (gain * sums).sum(2, keepdims=True) / count  # [M, 1, 1]
-        through_variance = (gain * products).sum(2, keepdims=True) / count * deviation
+        through_mean = sum_over(gain * sums, 2) / count  # [M, 1, 1]
+        through_variance = sum_over(gain * products, 2) / count * deviation
         dx = deviation * (dy * gain - (through_mean + through_variance * (x - mean)) * frame_mask)
-        return dx, ops.zeros_like(frame_mask), products.sum((0, 1)), sums.sum((0, 1))
+        return dx, ops.zeros_like(frame_mask), sum_away(products, (0, 1)), sum_away(sums, (0, 1))
 
 
 class FrameNorm(Norm):
@@ -198,8 +212,8 @@ class FrameNormalization(nn.Cell):
     """
 
     def construct(self, x, gain, bias):
-        mean = x.mean(2, keep_dims=True)
-        variance = (x - mean).square().mean(2, keep_dims=True)
+        mean = mean_over(x, 2)
+        variance = mean_over(square(x - mean), 2)
         deviation = reciprocal_deviation(variance, EPSILON)
         return (x - mean) * deviation * gain + bias, mean, deviation
 
@@ -208,10 +222,10 @@ class FrameNormalization(nn.Cell):
         dy = dout[0]
         normal = (x - mean) * deviation
         scaled = dy * gain
-        through_mean = scaled.mean(2, keep_dims=True)  # [M, K, 1]
-        through_variance = (scaled * normal).mean(2, keep_dims=True)
+        through_mean = mean_over(scaled, 2)  # [M, K, 1]
+        through_variance = mean_over(scaled * normal, 2)
         dx = deviation * (scaled - through_mean - normal * through_variance)
-        return dx, (dy * normal).sum(1).sum(0), dy.sum(1).sum(0)
+        return dx, sum_away(sum_away(dy * normal, 1), 0), sum_away(sum_away(dy, 1), 0)
 
 
 class CumulativeNorm(Norm):
@@ -261,7 +275,7 @@ NORMS = {"gLN": GlobalNorm, "cLN": FrameNorm, "cgLN": CumulativeNorm, "BN": Batc
 
 def reciprocal_deviation(variance, epsilon):
     """1 / sqrt(variance + epsilon), as the power that ONNX has: MindSpore exports neither its Rsqrt nor Reciprocal."""
-    return ops.pow(variance + epsilon, -0.5)
+    return power(variance + epsilon, -0.5)
 
 
 def uniform(random, shape, fan_in):

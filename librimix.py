@@ -282,7 +282,8 @@ def _source_frames(mixtures):
         try:
             info = audio_info(path)
         except UserError as error:
-            raise UserError(f"{wheres[path]}: {error}; is --librispeech-dir right?") from None
+            raise UserError(f"{wheres[path]}: {error}; correct --librispeech-dir, or give a --metadata-dir"
+                            " without this table") from None  # fmt: skip
         if info.sample_rate != RATE:
             raise UserError(f"{wheres[path]}: {path}: {info.sample_rate} Hz, LibriSpeech has {RATE} Hz; resample it")
         return info.frames

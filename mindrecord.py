@@ -37,13 +37,7 @@ def write_mindrecord(index_folder, path, sample_rate):
             _write_records(index, partial_file)
             with closing(sqlite3.connect(f"{partial_file}.db")) as database, database:
                 database.execute("CREATE TABLE written (file TEXT, bytes INTEGER)")
-                database.execute(
-                    "INSERT INTO written VALUES (?, ?)",
-                    (
-                        file,
-                        os.path.getsize(partial_file),
-                    ),
-                )
+                database.execute("INSERT INTO written VALUES (?, ?)", (file, os.path.getsize(partial_file)))
             for ending in ("", ".db"):
                 os.replace(partial_file + ending, os.path.join(folder, file + ending))
     except (OSError, RuntimeError, MindRecordException, sqlite3.Error) as error:

@@ -57,7 +57,7 @@ def check_options(args):
     for name in ("train_name", "test_name"):
         if getattr(args, name) and not args.out_dir:
             raise UserError(f"--{name} {getattr(args, name)}: needs --out-dir, whose index it is written from")
-    if args.train_name and args.train_name == args.test_name:
+    if args.train_name and args.test_name and record_path(args, "train_name") == record_path(args, "test_name"):
         raise UserError(f"--train_name, --test_name {args.train_name}: are the same file; give two names")
     if args.generate:
         _check_generation(args)
@@ -214,14 +214,19 @@ def write_index(folder, utterances):
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another --out-dir") from None
 
 
+def record_path(args, option):
+    """Absolute path of the MindRecord file that --train_name or --test_name asks for; a bare name is in --out-dir."""
+    name = getattr(args, option)
+    return os.path.abspath(name if os.path.dirname(name) else os.path.join(args.out_dir, name))
+
+
 def write_mindrecords(args, corpus):
-    """Write the MindRecord files that --train_name and --test_name ask for; a bare name goes into --out-dir."""
+    """Write the MindRecord files that --train_name and --test_name ask for."""
     for option, set_name in (("train_name", "tr"), ("test_name", "tt")):
-        name = getattr(args, option)
-        if name:
+        if getattr(args, option):
             from mindrecord import write_mindrecord  # imports MindSpore, which takes seconds
 
-            path = name if os.path.dirname(name) else os.path.join(args.out_dir, name)
+            path = record_path(args, option)
             make_folder(os.path.dirname(path))
             write_mindrecord(os.path.join(args.out_dir, set_name), path, args.sample_rate)
             print(f"{path}: {len(corpus[set_name])} utterances as MindRecord")

@@ -5,7 +5,8 @@
 
 After each epoch the validation set is separated whole, and the save folder gets last.ckpt and, when the validation
 loss is the lowest so far, best.ckpt. The loss is the negative SI-SNR in dB, so it falls below zero as training goes
-well. A run that goes on from a checkpoint takes the network and its optimiser from there.
+well. A run that goes on from a checkpoint takes the weights, the optimiser's state and the history from there; the
+options are given again, and the network's must be the same.
 """
 
 import os
@@ -24,6 +25,7 @@ from model import ConvTasNet, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 
 SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
+OPTIMIZER_OPTIONS = ("learning_rate", "momentum")  # parameters of MindSpore's optimisers that --lr, --momentum decide
 
 
 def main(argv=None):
@@ -46,7 +48,7 @@ def main(argv=None):
 def check(args):
     """Raise UserError for options that make no sense, and make the save folder."""
     require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr")
-    for name in ("l2", "max_norm", "max_minutes"):
+    for name in ("l2", "max_norm", "max_minutes", "seed"):
         if not getattr(args, name) >= 0:
             raise UserError(f"--{name} {getattr(args, name)}: must be 0 or more")
     if not 0 <= args.momentum < 1:
@@ -59,10 +61,12 @@ def check(args):
         raise UserError(f"--save_folder {args.save_folder}: cannot be made ({error})") from None
     if not os.access(args.save_folder, os.W_OK):
         raise UserError(f"--save_folder {args.save_folder}: cannot be written to; choose another")
-    if not args.continue_from and os.path.exists(os.path.join(args.save_folder, "last.ckpt")):
+    last = os.path.join(args.save_folder, "last.ckpt")
+    own = args.continue_from and os.path.dirname(os.path.realpath(args.continue_from))
+    if os.path.exists(last) and own != os.path.realpath(args.save_folder):
         raise UserError(
-            f"--save_folder {args.save_folder}: holds a run already; go on with --continue_from"
-            f" {os.path.join(args.save_folder, 'last.ckpt')}, or choose another folder"
+            f"--save_folder {args.save_folder}: holds a run already; go on with --continue_from {last}, or choose"
+            " another folder"
         )
 
 
@@ -88,8 +92,13 @@ class Training:
             self.resume(args.continue_from)
 
     def resume(self, path):
-        """Take the network, the optimiser and the history from a checkpoint."""
+        """Take the weights, the optimiser's state and the history from a checkpoint."""
         checkpoint = read_checkpoint(path)
+        self.history = checkpoint.progress.get("history", [])
+        if not self.history:
+            raise UserError(f"--continue_from {path}: not from a training run; take the last.ckpt of one")
+        if len(self.history) >= self.args.epochs:
+            raise UserError(f"--epochs {self.args.epochs}: {path} has {len(self.history)} behind it; ask for more")
         if checkpoint.options != self.net.options or checkpoint.sample_rate != self.net.sample_rate:
             raise UserError(
                 f"--continue_from {path}: its network is {checkpoint.options} at {checkpoint.sample_rate} Hz, but the"
@@ -97,13 +106,12 @@ class Training:
             )
         restore(self.net.parameters_and_names(), checkpoint.parameters, path)
         restore(self.optimizer_state(), checkpoint.parameters, path)
-        self.history = checkpoint.progress["history"]
 
     def optimizer_state(self):
-        """Pairs of name and parameter: what the optimiser remembers beside the weights."""
+        """Pairs of name and parameter: what the optimiser remembers beside the weights and its options."""
         weights = {id(parameter) for parameter in self.net.get_parameters()}
         state = self.step.optimizer.get_parameters()
-        return [(f"optimizer.{p.name}", p) for p in state if id(p) not in weights]
+        return [(f"optimizer.{p.name}", p) for p in state if id(p) not in weights and p.name not in OPTIMIZER_OPTIONS]
 
     def run(self, train_index, valid_index):
         """Train up to the last epoch, or until the time is over, validating and saving after each."""
@@ -114,6 +122,7 @@ class Training:
             began = time.monotonic()
             train_loss = self.train_epoch(train_index, epoch)
             valid_loss = self.validate(valid_batches)
+            require_finite(valid_loss, f"validation after epoch {epoch + 1}")
             best = min((past["valid_loss"] for past in self.history), default=float("inf"))
             seconds = time.monotonic() - began
             self.history.append({"train_loss": train_loss, "valid_loss": valid_loss, "seconds": round(seconds, 1)})
@@ -132,7 +141,7 @@ class Training:
     def train_epoch(self, index, epoch):
         """Train on every example once, as far as there is time.
 
-        Returns the mean loss in dB. Raises UserError once it is not finite.
+        Returns the mean loss in dB. Raises UserError once a loss is not finite.
         """
         args = self.args
         batches = training_batches(
@@ -146,11 +155,7 @@ class Training:
                 losses.append(float(self.step(*fill_up(batch, args.batch_size)).asnumpy()))
                 counts.append(len(batch[0]))
                 seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
-                if not np.isfinite(losses[-1]):
-                    raise UserError(
-                        f"step {len(losses)} of epoch {epoch + 1}: the loss is {losses[-1]}; lower --lr or --max_norm"
-                        " and go on from the last checkpoint"
-                    )
+                require_finite(losses[-1], f"step {len(losses)} of epoch {epoch + 1}")
                 now = time.monotonic()
                 state = f"loss {np.average(losses, weights=counts):.2f} dB, {seconds / (now - began):.1f} s of audio/s"
                 progress.set_postfix_str(state)
@@ -174,6 +179,12 @@ class Training:
         """Write a checkpoint that `resume` takes up."""
         path = os.path.join(self.args.save_folder, name)
         write_checkpoint(path, self.net, {"history": self.history}, self.optimizer_state())
+
+
+def require_finite(loss, where):
+    """Raise UserError before a network that is beyond repair is saved."""
+    if not np.isfinite(loss):
+        raise UserError(f"{where}: the loss is {loss}; lower --lr or --max_norm and go on from the last checkpoint")
 
 
 def fill_up(batch, batch_size):

@@ -49,6 +49,12 @@ def test_formats(tmp_path, name, subtype):
     np.testing.assert_allclose(found, samples[1000:6000], atol=0.05 if name.endswith("ogg") else 1e-4)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "ULAW"])
+def test_an_odd_number_of_bytes_is_whole(tmp_path, subtype):
+    path = write(tmp_path / "a.wav", noise(801), 8000, subtype)
+    np.testing.assert_array_equal(read_audio(path, 8000), soundfile.read(path, dtype="float32")[0])
+
+
 def refused(function, path, *more):
     with pytest.raises(UserError) as error:
         function(path, *more)
@@ -62,6 +68,8 @@ def test_bad_files(tmp_path):
     assert "no such file" in refused(audio_info, str(tmp_path / "none.wav"))
     (tmp_path / "text.wav").write_text("hello")
     assert "not an audio file" in refused(audio_info, str(tmp_path / "text.wav"))
+    (tmp_path / "bare.raw").write_bytes(bytes(100))
+    assert "not an audio file" in refused(audio_info, str(tmp_path / "bare.raw"))
     assert "2 channels" in refused(audio_info, write(tmp_path / "stereo.wav", noise(100, 2), 8000))
     assert "no samples" in refused(audio_info, write(tmp_path / "empty.wav", noise(0), 8000))
     broken = noise(100)
@@ -69,7 +77,17 @@ def test_bad_files(tmp_path):
     assert "NaN" in refused(read_audio, write(tmp_path / "nan.wav", broken, 8000), 8000)
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_flac_file_of_unknown_length(tmp_path):
+    """As encoders leave it that write to a pipe: STREAMINFO's 36 bits for the number of samples are zero."""
+    path = tmp_path / "a.flac"
+    write(path, noise(900), 8000, "PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21:26] = [content[21] & 0xF0, 0, 0, 0, 0]
+    path.write_bytes(content)
+    assert "how long it is" in refused(audio_info, str(path))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff", "a.au", "a.w64", "a.rf64"])
 @pytest.mark.parametrize("part", [0.3, 0.9])
 def test_cut_file(tmp_path, name, part):
     path = tmp_path / name

@@ -119,7 +119,7 @@ FAULTS = {
     "empty": (lambda p: os.truncate(p, 0), "damaged, 0 bytes of"),
     "half": (lambda p: os.truncate(p, os.path.getsize(p) // 2), "damaged, "),
     "tail": (lambda p: os.truncate(p, os.path.getsize(p) - 10), "damaged, "),
-    "no db": (lambda p: os.remove(f"{p}.db"), "no "),
+    "no db": (lambda p: os.remove(f"{p}.db"), "train set: no "),
     "empty db": (lambda p: os.truncate(f"{p}.db", 0), "db: damaged, or not written by preprocess.py"),
     "half db": (lambda p: os.truncate(f"{p}.db", 6000), "db: damaged, or not written by preprocess.py"),
     "text db": (lambda p: damage_bytes(f"{p}.db", 0, b"hello" * 99), "db: damaged, or not written by preprocess.py"),

@@ -195,6 +195,7 @@ def test_empty_folder_and_sets_of_unequal_speakers(tmp_path):
         ("--in-dir IN --out-dir OUT --noise-dir IN", "--noise-dir IN: only --generate"),
         ("--in-dir IN --out-dir OUT --librispeech-dir IN", "--librispeech-dir IN: only --generate"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name F", "are the same file"),
+        ("--in-dir IN --out-dir OUT --train-name F --test-name OUT/F", "are the same file"),
         ("--in-dir IN --out-dir OUT --train-name F", "--train_name F: no set for it"),
         ("--in-dir IN --out-dir OUT --mix-type mix_both", "no folder mix_both; it has mix"),
         ("--in-dir IN/cv/mix --out-dir OUT", r"mix: no corpus here; looked for the sets train-100"),
