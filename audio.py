@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from errors import UserError
+from files import whole_file
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
@@ -104,19 +105,13 @@ def _decode(path, first, stop):
 
 
 def write_wav(path, samples, sample_rate, subtype="PCM_16"):
-    """Write float samples [T] as a wav file, whole or not at all (written beside, then renamed).
+    """Write float samples [T] as a wav file, whole or not at all.
 
     16-bit samples are rounded here, to the nearest step of 1 / 32768: libsndfile would round them down.
 
     Raises UserError if the folder cannot be written or the disk is full.
     """
-    partial = f"{path}.partial"
     if subtype == "PCM_16":
         samples = np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
-    try:
+    with whole_file(path) as partial:
         soundfile.write(partial, samples, sample_rate, subtype=subtype, format="WAV")
-        os.replace(partial, path)
-    except (OSError, soundfile.SoundFileError, RuntimeError) as error:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise UserError(f"{path}: cannot be written ({error})") from None

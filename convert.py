@@ -46,21 +46,7 @@ def main(argv=None):
     check(args)
     set_device(args.device_target, args.device_id)
     state, found = read_weights(args.in_file)
-    arguments = choose_arguments(args, found)
-    try:
-        weights, options = SOURCES[args.source](state, arguments)
-    except (KeyError, IndexError, ValueError) as error:
-        raise UserError(f"{args.in_file}: not weights of {args.source}'s Conv-TasNet ({error!r})") from None
-    unused = sorted(name for name in state.keys() - state.used if not name.endswith("num_batches_tracked"))
-    if unused:
-        raise UserError(
-            f"{args.in_file}: {', '.join(unused[:3])} has no place in {args.source}'s Conv-TasNet; is --source right?"
-        )
-    stride = found.get("stride") or options.hop
-    if stride != options.hop:
-        raise UserError(f"{args.in_file}: its frames of {options.L} samples are {stride} apart; here it is always half")
-    net = ConvTasNet(options, int(arguments["sample_rate"]))
-    set_weights(net, weights, args.in_file)
+    net = build(args.source, state, choose_arguments(args, found), found.get("stride"), args.in_file)
     write_checkpoint(args.out_file, net)
     print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
 
@@ -72,6 +58,35 @@ def check(args):
             raise UserError(f"--{name} {getattr(args, name)}: a {args.source} file needs no such option; leave it out")
     if args.sample_rate is not None:
         require_positive(args, "sample_rate")
+
+
+def build(source, state, arguments, stride, path):
+    """The network that a source's weights are of, with them.
+
+    Args:
+        source: key of SOURCES.
+        state: Weights.
+        arguments: of `choose_arguments`.
+        stride: samples from frame to frame, None if the file does not tell.
+        path: of the file, for the message.
+
+    Returns model.ConvTasNet. Raises UserError if they are another network's weights, or it cannot be built here.
+    """
+    try:
+        weights, options = SOURCES[source](state, arguments)
+        sample_rate = int(arguments["sample_rate"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None
+    except UserError as error:
+        raise UserError(f"{path}: its network cannot be built here ({error})") from None
+    unused = sorted(name for name in state.keys() - state.used if not name.endswith("num_batches_tracked"))
+    if unused:
+        raise UserError(f"{path}: {', '.join(unused[:3])} has no place in {source}'s Conv-TasNet; is --source right?")
+    if stride not in (None, options.hop):
+        raise UserError(f"{path}: its frames of {options.L} samples are {stride} apart; here that is always half")
+    net = ConvTasNet(options, sample_rate)
+    set_weights(net, weights, path)
+    return net
 
 
 class Weights(dict):
@@ -301,7 +316,7 @@ def _read_torch(path):
         ) from None
     state = package.get("state_dict", package) if isinstance(package, dict) else None
     if not isinstance(state, dict):
-        raise UserError(f"{path}: holds a {type(package).__name__}, expected a dictionary of weights")
+        raise UserError(f"{path}: holds no dictionary of weights; torch.save the network's state_dict alone")
     arguments = {} if state is package else {**package, **(package.get("model_args") or {})}
     weights = {str(name).removeprefix("module."): value for name, value in state.items() if torch.is_tensor(value)}
     return Weights((name, value.detach().float().numpy()) for name, value in weights.items()), arguments

@@ -21,6 +21,7 @@ from config import parse, require_positive
 from data import describe, load_index, utterance_batches
 from device import set_device
 from errors import UserError, run
+from files import whole_file
 from metrics import best_permutation, is_silent, sdr, si_snr
 from model import load_model, parameter_count
 
@@ -125,24 +126,15 @@ def _scored(rows, data_dir):
 
 
 def write_csv(path, rows, columns):
-    """Write dicts as a CSV file, whole or not at all (written beside, then renamed); numbers to four decimals.
+    """Write dicts as a CSV file, whole or not at all; numbers to four decimals.
 
     Raises UserError if the folder cannot be written or the disk is full.
     """
-    partial = f"{path}.partial"
-    try:
-        with open(partial, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            writer.writeheader()
-            for row in rows:
-                writer.writerow(
-                    {key: value if isinstance(value, str) else f"{value:.4f}" for key, value in row.items()}
-                )
-        os.replace(partial, path)
-    except OSError as error:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise UserError(f"--csv {path}: cannot be written ({error})") from None
+    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: value if isinstance(value, str) else f"{value:.4f}" for key, value in row.items()})
 
 
 def _require_place_for_csv(path):

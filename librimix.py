@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from audio import AudioInfo, audio_info, read_audio, write_wav
 from errors import UserError
+from files import whole_file
 
 RATE = 16000  # of LibriSpeech and of the noise
 FIT = {"min": min, "max": max}
@@ -300,11 +301,8 @@ def _claim(metadata, folder):
             raise UserError(f"{set_folder}: was not generated from {metadata.path}; remove it, or --generate elsewhere")
         return
     make_folder(os.path.dirname(copy))
-    try:
-        shutil.copyfile(metadata.path, f"{copy}.partial")
-        os.replace(f"{copy}.partial", copy)
-    except OSError as error:
-        raise UserError(f"{copy}: cannot be written ({error.strerror}); choose another folder") from None
+    with whole_file(copy) as partial_copy:
+        shutil.copyfile(metadata.path, partial_copy)
 
 
 def _write_set(jobs, folder, mode, sample_rate):

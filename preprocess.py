@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from audio import audio_info
 from config import PREPARATION, parse, require_positive
 from errors import UserError, run
+from files import whole_file
 from librimix import RATE, find_metadata, generate, list_folder, make_folder, map_in_threads, rate_folder
 
 SETS = {"train-100": "tr", "train-360": "tr", "dev": "cv", "test": "tt", "tr": "tr", "cv": "cv", "tt": "tt"}
@@ -180,6 +181,10 @@ def index_set(set_folder, names, sample_rate):
             if infos[source].frames != infos[mixture].frames:
                 raise UserError(f"{source}: {infos[source].frames} samples, but its mixture {mixture} has"
                                 f" {infos[mixture].frames}; they must be equal")  # fmt: skip
+    if expected != sample_rate:
+        print(
+            f"{set_folder}: files of {expected} Hz, counted at {sample_rate} Hz, to which they are resampled when read"
+        )
     return [Utterance(name, group, infos[group[0]].frames_at(sample_rate)) for name, group in pairs.items()]
 
 
@@ -201,17 +206,12 @@ def write_index(folder, utterances):
     """Write mix.json, s1.json ... into a folder; each is written whole, and sources of an earlier index go."""
     make_folder(folder)
     names = ["mix", *(f"s{number}" for number in range(1, len(utterances[0].paths)))]
-    try:
-        for number, name in enumerate(names):
-            path = os.path.join(folder, f"{name}.json")
-            with open(f"{path}.partial", "w", encoding="utf-8") as file:
-                json.dump([[utterance.paths[number], utterance.samples] for utterance in utterances], file)
-            os.replace(f"{path}.partial", path)
-        for name in list_folder(folder):
-            if re.fullmatch(r"s\d+\.json", name) and os.path.splitext(name)[0] not in names:
-                os.remove(os.path.join(folder, name))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another --out-dir") from None
+    for number, name in enumerate(names):
+        with whole_file(os.path.join(folder, f"{name}.json")) as partial, open(partial, "w", encoding="utf-8") as file:
+            json.dump([[utterance.paths[number], utterance.samples] for utterance in utterances], file)
+    for name in list_folder(folder):
+        if re.fullmatch(r"s\d+\.json", name) and os.path.splitext(name)[0] not in names:
+            os.remove(os.path.join(folder, name))
 
 
 def record_path(args, option):
@@ -263,6 +263,9 @@ def main(argv=None):
         write_index(os.path.join(args.out_dir, name), utterances)
     write_mindrecords(args, corpus)
     print_summary(corpus, args.sample_rate)
+    for name in sorted(set(SETS.values()) - corpus.keys()):
+        if os.path.isdir(os.path.join(args.out_dir, name)):
+            print(f"{name}: not in {in_dir}; {os.path.join(args.out_dir, name)} is left from an earlier index")
 
 
 if __name__ == "__main__":

@@ -110,8 +110,8 @@ class Training:
     def optimizer_state(self):
         """Pairs of name and parameter: what the optimiser remembers beside the weights and its options."""
         weights = {id(parameter) for parameter in self.net.get_parameters()}
-        state = self.step.optimizer.get_parameters()
-        return [(f"optimizer.{p.name}", p) for p in state if id(p) not in weights and p.name not in OPTIMIZER_OPTIONS]
+        state = [p for p in self.step.optimizer.get_parameters() if id(p) not in weights]
+        return [(f"optimizer.{p.name}", p) for p in state if p.name.split(".")[-1] not in OPTIMIZER_OPTIONS]
 
     def run(self, train_index, valid_index):
         """Train up to the last epoch, or until the time is over, validating and saving after each."""

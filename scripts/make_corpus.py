@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from config import parse
 from errors import UserError, run
+from files import whole_file
 
 RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
@@ -149,7 +150,7 @@ def draw_gains(sources, generator):
 
 def write_metadata(path, folder, pairs, generator):
     """Write LibriMix's metadata of these pairs of files, with drawn gains; whole or not at all."""
-    with open(f"{path}.partial", "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain"])
         for pair in tqdm(pairs, desc=f"drawing {os.path.basename(path)}", disable=None):
@@ -157,7 +158,6 @@ def write_metadata(path, folder, pairs, generator):
             gains = draw_gains(sources, generator)
             names = [os.path.splitext(os.path.basename(source))[0] for source in pair]
             rows.writerow(["_".join(names), pair[0], float(gains[0]), pair[1], float(gains[1])])
-    os.replace(f"{path}.partial", path)
 
 
 def make_corpus(out_dir, utterances):

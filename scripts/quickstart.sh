@@ -6,6 +6,10 @@
 #
 # Everything goes into quickstart/ in the checkout. A second run keeps the corpus and trains anew in a folder of its own.
 set -euo pipefail
+if (($#)); then
+    echo "usage: bash scripts/quickstart.sh (it takes no options)" >&2
+    exit 2
+fi
 
 network_and_training=(
     --N 128 --L 16 --B 64 --H 128 --P 3 --X 6 --R 2

@@ -33,7 +33,7 @@ def test_invalid_network_is_one_line_naming_the_option(options):
         NetworkOptions(**options)
     message = str(error.value)
     assert "\n" not in message
-    assert any(message.startswith(f"--{name} {value}: ") or f"--{name}" in message for name, value in options.items())
+    assert any(message.startswith(f"--{name} {value}: ") for name, value in options.items())
 
 
 @pytest.mark.parametrize(

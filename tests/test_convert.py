@@ -77,8 +77,9 @@ def parity(shared, name):
 
 def close(found, expected):
     """Within 1e-5, and within 1e-4 of the largest sample."""
-    difference = np.abs(found - expected).max()
     assert found.shape == expected.shape
+    difference = np.abs(found - expected).max()
+    print(f"largest difference: {difference:.1e}")  # the README says how to see it
     assert difference < 1e-5
     assert difference < 1e-4 * np.abs(expected).max()
 
@@ -177,6 +178,40 @@ def test_wrong_number_of_blocks(shared, tmp_path):
     assert "--X 0" in refused(arguments("torchaudio", path, tmp_path / "out.ckpt", "--X", "0"))
 
 
+@pytest.mark.parametrize(
+    ("source", "option"),
+    [("kaituoxu", ["--X", "3"]), ("torchaudio", ["--norm_type", "cLN"]), ("asteroid", ["--sample_rate", "0"])],
+)
+def test_option_that_cannot_be_honoured(tmp_path, source, option):
+    assert refused(arguments(source, "any.npz", tmp_path / "out.ckpt", *option)).startswith(" ".join(option))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("asteroid_skip_gLN_sigmoid", {"stride": 4}, "16 samples are 4 apart"),
+        ("asteroid_skip_gLN_sigmoid", {"norm_type": "fgLN"}, "cannot be built here"),
+        ("asteroid_skip_gLN_sigmoid", {"mask_act": "tanh"}, "cannot be built here"),
+        ("kaituoxu_cLN_causal_softmax_C3", {"norm_type": "gLN"}, "cannot be built here"),
+        ("kaituoxu_gLN", {"norm_type": "BN"}, "running_mean"),
+        ("kaituoxu_gLN", {"sample_rate": None}, "not weights of"),
+    ],
+)
+def test_network_that_is_none_of_ours(shared, tmp_path, name, changes, message):
+    arrays = parity(shared, name)
+    np.savez(tmp_path / "net.npz", **arrays | {"meta": json.dumps(json.loads(str(arrays["meta"])) | changes)})
+    found = refused(arguments(name, tmp_path / "net.npz", tmp_path / "out.ckpt"))
+    assert found.startswith(f"{tmp_path / 'net.npz'}: ")
+    assert message in found
+
+
+def test_batch_normalisation_is_seen_in_the_weights(shared, tmp_path):
+    arrays = parity(shared, "kaituoxu_BN")
+    np.savez(tmp_path / "net.npz", **arrays | {"meta": "{}"})
+    convert.main(arguments("kaituoxu", tmp_path / "net.npz", tmp_path / "out.ckpt"))
+    assert load_model(tmp_path / "out.ckpt").options.norm_type == "BN"
+
+
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
 def test_cut_file(shared, tmp_path, part):
     whole = (shared / "parity" / "kaituoxu_BN.npz").read_bytes()
@@ -222,12 +257,14 @@ def test_pth_file_as_the_source_writes_it(converted, shared, tmp_path, name):
         "asteroid": {
             "model_name": "ConvTasNet",
             "state_dict": state,
-            "model_args": meta | {"n_blocks": meta["X"]},
+            "model_args": meta | {"n_blocks": meta["X"], "stride": meta["L"] // 2},
+            "infos": {"torch_version": torch.__version__},
         },
         "torchaudio": state,
     }[meta["source"]]
     torch.save(package, tmp_path / "net.pth")
-    convert.main(arguments(name, tmp_path / "net.pth", tmp_path / "out.ckpt", "--X", str(meta["X"])))
+    more = [] if meta["source"] == "kaituoxu" else ["--X", str(meta["X"])]
+    convert.main(arguments(name, tmp_path / "net.pth", tmp_path / "out.ckpt", *more))
     expected = dict(load_model(converted(name)).parameters_and_names())
     net = load_model(tmp_path / "out.ckpt")
     assert net.options == load_model(converted(name)).options

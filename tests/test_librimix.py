@@ -2,7 +2,7 @@
 
 import csv
 import json
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,9 +126,7 @@ def test_real_speech(shared, tmp_path, speakers, mode):
         ]
         noise = speech / row["noise_path"], float(row["noise_gain"])
         expected = expected_signals(sources, noise, mode, 8000)
-        assert_written(
-            tmp_path / "out" / os.path.relpath(out, tmp_path / "out") / "dev", row["mixture_ID"], expected, 8000
-        )
+        assert_written(Path(out) / "dev", row["mixture_ID"], expected, 8000)
 
 
 def test_extended_noise_keeps_its_beginning_and_level():

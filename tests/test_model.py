@@ -47,7 +47,7 @@ def frame_starts(T, L, padding):
     """First sample of each frame, counted from the mixture's own."""
     hop = L // 2
     if padding == "both":
-        return [start for start in range(-hop, T, hop) if start + hop < T] + [max((T - 1) // hop, -1) * hop]
+        return [start for start in range(-hop, T, hop) if start + hop < T] + [(T - 1) // hop * hop]
     if padding == "none":
         return [start for start in range(0, T, hop) if start + L <= T] or [0]
     return [start for start in range(0, T, hop) if start + hop < T] or [0]

@@ -9,6 +9,7 @@ import soundfile
 
 import train
 from checkpoint import read_checkpoint
+from config import parse
 from errors import UserError
 from model import load_model
 
@@ -118,6 +119,7 @@ def test_a_smaller_batch_is_filled_up_with_silence():
         (["--batch_size", "0"], "--batch_size 0"),
         (["--momentum", "0.9"], "--optimizer sgd"),
         (["--max_norm", "-1"], "--max_norm -1"),
+        (["--seed", "-1"], "--seed -1"),
         (["--segment", "0"], "--segment 0"),
         (["--cv_maxlen", "0.01"], "--cv_maxlen 0.01"),
         (["--sample_rate", "16000"], "run preprocess.py"),
@@ -138,6 +140,38 @@ def test_a_folder_with_a_run_is_not_written_over(index, three_epochs):
     with pytest.raises(UserError, match="holds a run already"):
         train.main(command(index, three_epochs, "--epochs", "1"))
     assert (three_epochs / "last.ckpt").read_bytes() == before
+
+
+def test_a_folder_with_another_run_is_not_written_over(index, three_epochs, tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"another run")
+    with pytest.raises(UserError, match="holds a run already"):
+        train.main(command(index, tmp_path, "--continue_from", str(three_epochs / "last.ckpt")))
+    assert (tmp_path / "last.ckpt").read_bytes() == b"another run"
+
+
+def test_nothing_left_to_train_is_refused(index, three_epochs):
+    with pytest.raises(UserError, match=r"--epochs 3: .*last\.ckpt has 3 behind it"):
+        train.main(command(index, three_epochs, "--continue_from", str(three_epochs / "last.ckpt"), "--epochs", "3"))
+
+
+def test_options_of_the_optimiser_are_those_given_and_not_the_checkpoints(index, three_epochs):
+    """Lowering --lr is the way out that a diverged run is told."""
+    last = str(three_epochs / "last.ckpt")
+    args = command(index, three_epochs, "--continue_from", last, "--lr", "1e-4")
+    groups = ("training_data", "data", "network", "training", "device")
+    training = train.Training(parse("", *groups, argv=args))
+    assert training.step.optimizer.learning_rate.asnumpy() == pytest.approx(1e-4)
+    moments = {name: value for name, value in training.optimizer_state() if "moment1" in name}
+    stored = read_checkpoint(last).parameters
+    assert moments
+    for name, value in moments.items():
+        np.testing.assert_array_equal(value.asnumpy(), stored[name].asnumpy())
+
+
+def test_a_loss_that_is_not_finite_ends_the_run():
+    with pytest.raises(UserError, match="lower --lr"):
+        train.require_finite(float("nan"), "validation after epoch 3")
+    train.require_finite(-12.5, "validation after epoch 3")
 
 
 def test_going_on_with_another_network_is_refused(index, three_epochs):
