@@ -89,7 +89,9 @@ TRAINING = {
     "save_folder": dict(required=True, help="where checkpoints and history go; made if missing"),
     "continue_from": dict(default=None, help="checkpoint of an earlier run, usually last.ckpt, to go on from"),
     "max_minutes": dict(
-        type=float, default=0.0, help="end training after this many minutes, in the middle of an epoch; 0: no limit"
+        type=float,
+        default=0.0,
+        help="end after this many minutes, in the middle of an epoch, which counts as done; 0: no limit",
     ),
 }
 

@@ -318,7 +318,12 @@ def _read_torch(path):
     if not isinstance(state, dict):
         raise UserError(f"{path}: holds no dictionary of weights; torch.save the network's state_dict alone")
     arguments = {} if state is package else {**package, **(package.get("model_args") or {})}
-    weights = {str(name).removeprefix("module."): value for name, value in state.items() if torch.is_tensor(value)}
+    # DataParallel puts "module." before every name, Lightning "model.".
+    weights = {
+        str(name).removeprefix("module.").removeprefix("model."): value
+        for name, value in state.items()
+        if torch.is_tensor(value)
+    }
     return Weights((name, value.detach().float().numpy()) for name, value in weights.items()), arguments
 
 

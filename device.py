@@ -33,7 +33,7 @@ def set_device(device_target=None, device_id=None):
     if target == "CPU":
         # Fuses chains of element-wise operators, each of which is a pass over memory of its own otherwise. MindSpore
         # reads the variable when it compiles for the first time.
-        os.environ["MS_DEV_GRAPH_KERNEL_FLAGS"] = "--opt_level=2"
+        os.environ.setdefault("MS_DEV_GRAPH_KERNEL_FLAGS", "--opt_level=2")
         # Where that compiler may read its own table of tilings; without it, it prints that it may not.
         os.environ.setdefault("AKG_WHITE_LIST_PATH", os.path.dirname(ms.__file__))
     os.environ.setdefault("MS_COMPILER_CACHE_PATH", _cache_folder())

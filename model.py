@@ -172,7 +172,8 @@ class ConvTasNet(nn.Cell):
             lengths = ops.full((M,), T, dtype=ms.float32)
         lengths = lengths.astype(ms.float32)  # exact up to 2^24 samples; the fused kernels have no integers
         sample_mask = before(lengths, T)  # [M, T]
-        frame_mask = before(frame_count(lengths, self.hop, self.padding), K).reshape(M, K, 1)
+        frames = frame_count(lengths, self.hop, self.padding) * (lengths > 0).astype(ms.float32)  # [M]
+        frame_mask = before(frames, K).reshape(M, K, 1)
         mixture = mixture * sample_mask
         w = self.encoder(mixture) * frame_mask  # [M, K, N]
         masks = self.separator(w, frame_mask)  # [M, K, C, N]
@@ -185,7 +186,7 @@ def frame_count(samples, hop, padding):
     if padding == "both":
         return -(-samples // hop) + 1
     whole_hops = samples // hop if padding == "none" else -(-samples // hop)
-    return max(whole_hops - 1, 1) if isinstance(samples, int) else ops.maximum(whole_hops - 1, 1)
+    return max(whole_hops - 1, 1) if isinstance(samples, int) else ops.maximum(whole_hops - 1, 1.0)
 
 
 def before(counts, size):

@@ -9,6 +9,7 @@ well. A run that goes on from a checkpoint takes the weights, the optimiser's st
 options are given again, and the network's must be the same.
 """
 
+import math
 import os
 import time
 
@@ -49,8 +50,8 @@ def check(args):
     """Raise UserError for options that make no sense, and make the save folder."""
     require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr")
     for name in ("l2", "max_norm", "max_minutes", "seed"):
-        if not getattr(args, name) >= 0:
-            raise UserError(f"--{name} {getattr(args, name)}: must be 0 or more")
+        if not 0 <= getattr(args, name) < math.inf:
+            raise UserError(f"--{name} {getattr(args, name)}: must be a number, 0 or more")
     if not 0 <= args.momentum < 1:
         raise UserError(f"--momentum {args.momentum}: must be at least 0 and below 1")
     if args.momentum and args.optimizer != "sgd":
