@@ -121,18 +121,20 @@ class Training:
         valid_batches = utterance_batches(valid_index, args.batch_size, args.num_workers, args.cv_maxlen)
         for epoch in range(len(self.history), args.epochs):
             began = time.monotonic()
-            train_loss = self.train_epoch(train_index, epoch)
+            train_loss, steps, speed = self.train_epoch(train_index, epoch)
             valid_loss = self.validate(valid_batches)
             require_finite(valid_loss, f"validation after epoch {epoch + 1}")
             best = min((past["valid_loss"] for past in self.history), default=float("inf"))
             seconds = time.monotonic() - began
-            self.history.append({"train_loss": train_loss, "valid_loss": valid_loss, "seconds": round(seconds, 1)})
+            self.history.append(
+                {"steps": steps, "train_loss": train_loss, "valid_loss": valid_loss, "seconds": round(seconds, 1)}
+            )
             self.save("last.ckpt")
             if valid_loss < best:
                 self.save("best.ckpt")
             print(
                 f"epoch {epoch + 1}: training loss {train_loss:.2f}, validation loss {valid_loss:.2f} dB"
-                f"{' (best)' if valid_loss < best else ''}, {seconds:.0f} s",
+                f"{' (best)' if valid_loss < best else ''}, {steps} steps at {speed:.1f} s of audio/s, {seconds:.0f} s",
                 flush=True,
             )
             if time.monotonic() > self.deadline:
@@ -142,7 +144,8 @@ class Training:
     def train_epoch(self, index, epoch):
         """Train on every example once, as far as there is time.
 
-        Returns the mean loss in dB. Raises UserError once a loss is not finite.
+        Returns the mean loss in dB, the number of steps and the seconds of audio that a second went through. Raises
+        UserError once a loss is not finite.
         """
         args = self.args
         batches = training_batches(
@@ -158,14 +161,15 @@ class Training:
                 seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
                 require_finite(losses[-1], f"step {len(losses)} of epoch {epoch + 1}")
                 now = time.monotonic()
-                state = f"loss {np.average(losses, weights=counts):.2f} dB, {seconds / (now - began):.1f} s of audio/s"
+                loss, speed = float(np.average(losses, weights=counts)), seconds / (now - began)
+                state = f"loss {loss:.2f} dB, {speed:.1f} s of audio/s"
                 progress.set_postfix_str(state)
                 if progress.disable and now - last_line > SECONDS_BETWEEN_LINES:
                     print(f"epoch {epoch + 1}, step {len(losses)} of {len(batches)}: {state}", flush=True)
                     last_line = now
                 if now > self.deadline:
                     break
-        return float(np.average(losses, weights=counts))
+        return loss, len(losses), speed
 
     def validate(self, batches):
         """Mean loss in dB over the validation set's utterances, each separated whole."""
