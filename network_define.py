@@ -41,8 +41,32 @@ class TrainingStep(nn.Cell):
         if self.average is not None:
             gradients = self.average(gradients)
         if self.max_norm > 0:
-            gradients = ops.clip_by_global_norm(gradients, self.max_norm)
+            gradients = limit_norm(gradients, self.max_norm)
         return ops.depend(loss, self.optimizer(gradients))
+
+
+square_sum = ops.MultitypeFuncGraph("square_sum")
+scaled = ops.MultitypeFuncGraph("scaled")
+
+
+@square_sum.register("Tensor")
+def _square_sum(gradient):
+    return ops.ReduceSum()(ops.Square()(gradient))
+
+
+@scaled.register("Tensor", "Tensor")
+def _scaled(scale, gradient):
+    return gradient * scale
+
+
+def limit_norm(gradients, max_norm):
+    """Scale gradients, a tuple of tensors, down to a norm of `max_norm` over all of them, if it is larger.
+
+    MindSpore's own clip_by_global_norm is deprecated. List comprehensions would read better here, but compile
+    12 s longer for a network of 12 blocks.
+    """
+    norm = ops.sqrt(ops.addn(ops.HyperMap()(square_sum, gradients)))
+    return ops.HyperMap()(ops.partial(scaled, max_norm / ops.maximum(norm, max_norm)), gradients)
 
 
 def make_optimizer(parameters, name, lr, l2=0.0, momentum=0.0):
