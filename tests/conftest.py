@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than half a minute; CI runs it too")
+    config.addinivalue_line("markers", "slow: takes ten seconds or more; run_tests.sh runs it unless told otherwise")
 
 
 @pytest.fixture(scope="session")

@@ -158,6 +158,7 @@ def test_estimates_that_are_not_finite_are_an_error():
         evaluate.measure(sources.sum(0), sources, np.full((2, 100), np.nan))
 
 
+@pytest.mark.slow
 def test_real_network_scores_the_same_in_any_batch(tmp_path, checkpoint):
     write_set(tmp_path, speakers=2, lengths=[1501, 2003, 1999])
     net = evaluate.load_model(checkpoint)

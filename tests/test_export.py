@@ -45,6 +45,7 @@ def refused(argv):
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_mindir_gives_what_the_network_gives(checkpoints, name, tmp_path, capfd):
     path = tmp_path / "net.mindir"

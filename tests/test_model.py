@@ -76,6 +76,7 @@ def test_frames_and_overlap_add_at_lengths_1_to_200(L, padding):
         np.testing.assert_allclose(samples, expected[:, :, L : L + T], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_output_is_as_long_as_the_input(padding):
     net = network(padding=padding, C=3, X=1)

@@ -51,6 +51,7 @@ def three_epochs(index, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_it_learns_and_keeps_the_best(three_epochs):
     history = read_checkpoint(three_epochs / "last.ckpt").progress["history"]
     losses = [epoch["valid_loss"] for epoch in history]
@@ -60,6 +61,7 @@ def test_it_learns_and_keeps_the_best(three_epochs):
     assert best[-1]["valid_loss"] == min(losses)
 
 
+@pytest.mark.slow
 def test_the_loss_in_the_history_is_the_networks(three_epochs, index):
     """The mean over the utterances, computed one by one from the definition."""
     net = load_model(three_epochs / "last.ckpt")
@@ -79,6 +81,7 @@ def si_snr(estimate, source):
     return 10 * np.log10((target @ target) / np.sum((estimate - target) ** 2))
 
 
+@pytest.mark.slow
 def test_a_run_that_went_on_equals_one_that_did_not_stop(three_epochs, index, tmp_path):
     train.main(command(index, tmp_path, "--epochs", "1"))
     train.main(command(index, tmp_path, "--epochs", "3", "--continue_from", str(tmp_path / "last.ckpt")))
@@ -90,12 +93,14 @@ def test_a_run_that_went_on_equals_one_that_did_not_stop(three_epochs, index, tm
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_time_limit_ends_an_epoch_early(index, tmp_path, capsys):
     train.main(command(index, tmp_path, "--epochs", "50", "--max_minutes", "0.001"))
     assert "ended after 0.001 minutes" in capsys.readouterr().out
     assert len(read_checkpoint(tmp_path / "last.ckpt").progress["history"]) == 1
 
 
+@pytest.mark.slow
 def test_batch_normalisation_keeps_its_averages(index, tmp_path):
     train.main(command(index, tmp_path, "--epochs", "1", "--norm_type", "BN", "--optimizer", "sgd", "--lr", "1e-4"))
     averages = read_checkpoint(tmp_path / "last.ckpt").parameters["separator.blocks.0.norm_in.running_variance"]
