@@ -153,15 +153,18 @@ class Training:
         )
         self.step.set_train()
         losses, counts, seconds = [], [], 0.0
-        began = last_line = time.monotonic()
+        began, last_line = None, time.monotonic()
         with tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
             for batch in progress:
                 losses.append(float(self.step(*fill_up(batch, args.batch_size)).asnumpy()))
                 counts.append(len(batch[0]))
-                seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
                 require_finite(losses[-1], f"step {len(losses)} of epoch {epoch + 1}")
                 now = time.monotonic()
-                loss, speed = float(np.average(losses, weights=counts)), seconds / (now - began)
+                if began is None:
+                    began = now  # the first step compiles the network, so the speed is that of the others
+                else:
+                    seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
+                loss, speed = float(np.average(losses, weights=counts)), seconds / max(now - began, 1e-9)
                 state = f"loss {loss:.2f} dB, {speed:.1f} s of audio/s"
                 progress.set_postfix_str(state)
                 if progress.disable and now - last_line > SECONDS_BETWEEN_LINES:
