@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import mindspore as ms
 
 from config import NetworkOptions
-from errors import UserError, first_line
+from errors import UserError
+from files import whole_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path, net, progress=None, extra_parameters=()):
-    """Write a network to `path`, whole or not at all (written beside, then renamed).
+    """Write a network to `path`, whole or not at all.
 
     Args:
         net: model.ConvTasNet.
@@ -45,14 +46,8 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
     path = str(path)
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
-    partial = path.removesuffix(".ckpt") + ".partial.ckpt"
-    try:
+    with whole_file(path) as partial:
         ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
-        os.replace(partial, path)
-    except (OSError, RuntimeError, ValueError) as error:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise UserError(f"{path}: cannot be written ({first_line(error)})") from None
 
 
 def read_checkpoint(path):

@@ -187,15 +187,7 @@ def from_asteroid(state, arguments):
     }
     for i in range(count):
         old, new = f"masker.TCN.{i}.", f"separator.blocks.{i}."
-        shared = old + "shared_block."
-        weights |= {
-            **conv(state, shared + "0.", new + "conv_in."),
-            new + "prelu_in.slope": state[shared + "1.weight"],
-            **norm(state, shared + "2.", new + "norm_in."),
-            **depthwise(state, shared + ("3.0." if causal else "3."), new + "depthwise."),
-            new + "prelu_out.slope": state[shared + "4.weight"],
-            **norm(state, shared + "5.", new + "norm_out."),
-        }
+        weights |= first_layers(state, old + "shared_block.", "3.0." if causal else "3.", new)
         if has_skip:
             weights |= conv(state, old + "skip_conv.", new + "conv_skip.")
         residual = conv(state, old + "res_conv.", new + "conv_residual.")
@@ -224,16 +216,8 @@ def from_torchaudio(state, arguments):
     }
     for i in range(count):
         old, new = f"mask_generator.conv_layers.{i}.", f"separator.blocks.{i}."
-        layers = old + "conv_layers."
-        weights |= {
-            **conv(state, layers + "0.", new + "conv_in."),
-            new + "prelu_in.slope": state[layers + "1.weight"],
-            **norm(state, layers + "2.", new + "norm_in."),
-            **depthwise(state, layers + "3.", new + "depthwise."),
-            new + "prelu_out.slope": state[layers + "4.weight"],
-            **norm(state, layers + "5.", new + "norm_out."),
-            **conv(state, old + "skip_out.", new + "conv_skip."),
-        }
+        weights |= first_layers(state, old + "conv_layers.", "3.", new)
+        weights |= conv(state, old + "skip_out.", new + "conv_skip.")
         if i < count - 1:
             weights |= conv(state, old + "res_out.", new + "conv_residual.")
     return weights, with_biases(weights, count, arguments, L=L, encoder_relu=0, padding="both")
@@ -252,6 +236,18 @@ def with_biases(weights, count, arguments, **others):
         Sc=len(weights.get("separator.blocks.0.conv_skip.weight", ())),
         bias=1, mask_prelu=1, mask_nonlinear=arguments["mask_nonlinear"], **others,
     )  # fmt: skip
+
+
+def first_layers(state, old, depthwise_name, new):
+    """A block up to its second norm, by our names; Asteroid and torchaudio number its layers alike."""
+    return {
+        **conv(state, old + "0.", new + "conv_in."),
+        new + "prelu_in.slope": state[old + "1.weight"],
+        **norm(state, old + "2.", new + "norm_in."),
+        **depthwise(state, old + depthwise_name, new + "depthwise."),
+        new + "prelu_out.slope": state[old + "4.weight"],
+        **norm(state, old + "5.", new + "norm_out."),
+    }
 
 
 def conv(state, old, new):

@@ -19,6 +19,7 @@ from mindspore import nn
 from config import parse, require_positive
 from device import set_device
 from errors import UserError, first_line, run
+from files import whole_file
 from model import load_model
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
@@ -86,22 +87,11 @@ def export(net, path, file_format, mixture):
             difference = relative_difference(compute(written, mixture), net(ms.Tensor(mixture)).asnumpy())
             if not difference <= TOLERANCE:  # a NaN is a failure too
                 raise UserError(f"{path}: not written, since it would differ from the network by {difference:.1e}")
-            put(written, path)
+            with whole_file(path) as partial:
+                shutil.copyfile(written, partial)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: cannot be written as {file_format} ({first_line(error)})") from None
     return difference
-
-
-def put(written, path):
-    """Copy a file to `path`, whole or not at all (copied beside, then renamed)."""
-    partial = f"{path}.partial"
-    try:
-        shutil.copyfile(written, partial)
-        os.replace(partial, path)
-    except OSError:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
 
 
 def write_mindir(net, path, mixture):
