@@ -15,7 +15,7 @@ import numpy as np
 from mindspore import Parameter, nn, ops
 
 from checkpoint import read_checkpoint, restore
-from layers import NORMS, DepthwiseConv, PointwiseConv, PReLU, uniform
+from layers import NORMS, DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, uniform
 
 
 class Encoder(nn.Cell):
@@ -89,17 +89,18 @@ class Block(nn.Cell):
         # Nothing reads the last residual where the skip path makes the masks.
         self.has_residual = not (is_last and self.has_skip)
         if self.has_residual:
-            self.conv_residual = PointwiseConv(options.H, options.B, options.bias, random)
+            self.conv_residual = NormedPointwiseConv(options.H, options.B, options.bias, random)
         if self.has_skip:
-            self.conv_skip = PointwiseConv(options.H, options.Sc, options.bias, random)
+            self.conv_skip = NormedPointwiseConv(options.H, options.Sc, options.bias, random)
 
     def construct(self, x, frame_mask):
-        y = self.norm_in(self.prelu_in(self.conv_in(x)), frame_mask)  # [M, K, H]
-        y = self.depthwise(y)  # [M, K, H]
-        y = self.norm_out(self.prelu_out(y), frame_mask)  # [M, K, H]
+        y = self.prelu_in(self.conv_in(x), frame_mask)  # [M, K, H]
+        y = self.depthwise(*self.norm_in(y, frame_mask), frame_mask)  # [M, K, H]
+        y = self.prelu_out(y, frame_mask)  # [M, K, H]
+        normed = self.norm_out(y, frame_mask)
         if self.has_residual:
-            x = x + self.conv_residual(y)  # [M, K, B]
-        skip = self.conv_skip(y) if self.has_skip else None  # [M, K, Sc]
+            x = x + self.conv_residual(*normed)  # [M, K, B]
+        skip = self.conv_skip(*normed) if self.has_skip else None  # [M, K, Sc]
         return x, skip
 
 
@@ -110,7 +111,7 @@ class Separator(nn.Cell):
         super().__init__()
         self.C, self.N = options.C, options.N
         self.norm = NORMS[options.first_norm](options.N)
-        self.bottleneck = PointwiseConv(options.N, options.B, options.bias, random)
+        self.bottleneck = NormedPointwiseConv(options.N, options.B, options.bias, random)
         last = options.R * options.X - 1
         self.blocks = nn.CellList(
             [Block(options, 2 ** (i % options.X), i == last, random) for i in range(options.R * options.X)]
@@ -124,7 +125,7 @@ class Separator(nn.Cell):
 
     def construct(self, w, frame_mask):
         M, K, _ = w.shape
-        x = self.bottleneck(self.norm(w, frame_mask))  # [M, K, B]
+        x = self.bottleneck(*self.norm(w, frame_mask))  # [M, K, B]
         skips = 0.0
         for block in self.blocks:
             x, skip = block(x, frame_mask)
@@ -133,7 +134,7 @@ class Separator(nn.Cell):
         if self.has_skip:
             x = skips
         if self.prelu is not None:
-            x = self.prelu(x)
+            x = self.prelu(x, frame_mask)
         masks = self.conv_masks(x).reshape(M, K, self.C, self.N)
         return self.nonlinear(masks)
 
