@@ -14,12 +14,13 @@ import json
 import os
 import zipfile
 
+from device import set_device
+
 import mindspore as ms
 import numpy as np
 
 from checkpoint import write_checkpoint
 from config import NetworkOptions, parse, require_positive
-from device import set_device
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
 

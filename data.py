@@ -11,6 +11,7 @@ into which batch is settled before, from the seed and the epoch, so it does not 
 
 import math
 import os
+from bisect import bisect_left
 
 import mindspore.dataset
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from errors import UserError
 from index import FolderIndex
 from mindrecord import RecordIndex
+
+MOST_PADDING = 0.08  # of the samples computed; the more padding, the fewer lengths to compile
 
 
 def load_index(path, sample_rate):
@@ -39,15 +42,16 @@ def load_index(path, sample_rate):
 class Batches:
     """Batches that can be iterated again and again, each time as (mixture, lengths, sources), Tensors.
 
-    `dataset` is the mindspore dataset itself, `order` the utterance number of every row, in the order they come, and
-    len() the number of batches. Iterating raises UserError where a file cannot be read, which the dataset alone would
-    bury in a RuntimeError.
+    `dataset` is the mindspore dataset itself, `order` the utterance number of every row, in the order they come,
+    `rows` the M of all batches but one, which may be smaller, and len() the number of batches. Iterating raises
+    UserError where a file cannot be read, which the dataset alone would bury in a RuntimeError.
     """
 
     def __init__(self, index, batches, samples, num_workers):
-        """`batches`: int arrays of rows (utterance, start, length); `samples`: their T, None for `padded_length`."""
+        """`batches`: int arrays of rows (utterance, start, length); `samples`: the T of each batch."""
         if num_workers < 1:
             raise UserError(f"--num_workers {num_workers}: must be at least 1")
+        self.rows = max(len(batch) for batch in batches)
         self.order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
         self._source = _BatchSource(index, batches, samples)
         self.dataset = mindspore.dataset.GeneratorDataset(
@@ -86,8 +90,7 @@ class _BatchSource:
     def __getitem__(self, number):
         rows = self.batches[number]
         lengths = rows[:, 2]  # [M]
-        samples = self.samples or padded_length(int(lengths.max()), self.index.sample_rate)
-        audio = np.zeros((len(rows), 1 + self.index.speakers, samples), np.float32)  # [M, 1 + C, T]
+        audio = np.zeros((len(rows), 1 + self.index.speakers, self.samples[number]), np.float32)  # [M, 1 + C, T]
         try:
             for row, (utterance, start, length) in zip(audio, rows.tolist(), strict=True):
                 row[:, :length] = self.index.read(utterance, start, length)
@@ -102,8 +105,8 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
 
     segment > 0 (seconds): every utterance gives ceil(length / segment) examples of that length, which start anywhere
     if `shuffle`, all in random order, and else at multiples of the segment, in order. What is shorter than the
-    segment is zero-padded. segment -1: whole utterances, batched with others of about their length and padded to
-    `padded_length` of the longest, the batches in random order if `shuffle`.
+    segment is zero-padded. segment -1: whole utterances, as `utterance_batches` gives them, but the batches in random
+    order if `shuffle`.
 
     Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
     """
@@ -114,18 +117,20 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
         examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
-        return Batches(index, _split(examples, batch_size), samples, num_workers)
+        batches = _split(examples, batch_size)
+        return Batches(index, batches, [samples] * len(batches), num_workers)
     utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
-    batches = _split(_longest_first(index, utterances), batch_size)
+    batches = _even_batches(index, utterances, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return Batches(index, batches, None, num_workers)
+    return Batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
 
 
 def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
     """Whole utterances of at most `cv_maxlen` seconds (None: all), batched with others of about their length.
 
-    The longest come first. Rows are padded to `padded_length` of the longest of their batch.
+    The longest come first. There are as few batches as `batch_size` allows, of as many rows each, but the last may
+    have fewer. Each is padded to one of a few lengths.
 
     Returns `Batches`, whose `order` tells which utterance each row is. Raises UserError if none is short enough.
     """
@@ -133,7 +138,8 @@ def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
     kept = np.flatnonzero(_within(index, cv_maxlen))
     if not len(kept):
         raise UserError(f"--cv_maxlen {cv_maxlen:g}: all {len(index)} utterances of {index.path} are longer; raise it")
-    return Batches(index, _split(_longest_first(index, kept), batch_size), None, num_workers)
+    batches = _even_batches(index, kept, batch_size)
+    return Batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
 
 
 def describe(index, segment=-1, cv_maxlen=None):
@@ -191,10 +197,35 @@ def _tiles(index, samples):
     return np.array(rows)
 
 
-def _longest_first(index, utterances):
-    """These utterances from the longest to the shortest, equal ones as given: rows (utterance, 0, length)."""
+def _even_batches(index, utterances, batch_size):
+    """Batches of rows (utterance, 0, length), from the longest to the shortest, equal ones as given.
+
+    15 utterances at 10 a batch make 8 and 7, not 10 and 5, which training would fill up with 5 rows of silence.
+    """
     utterances = utterances[np.argsort(-index.lengths[utterances], kind="stable")]
-    return np.stack([utterances, np.zeros_like(utterances), index.lengths[utterances]], axis=1)
+    rows = np.stack([utterances, np.zeros_like(utterances), index.lengths[utterances]], axis=1)
+    return _split(rows, math.ceil(len(rows) / math.ceil(len(rows) / batch_size)))
+
+
+def _few_lengths(batches, sample_rate):
+    """T of every batch, whole tenths of a second: as few different ones as keep the padding within MOST_PADDING.
+
+    Few, because graph mode compiles anew for each. At first every batch has the T that it needs. Then, as long as
+    there is padding to spare, the T that costs least to round up to the next longer one is given up.
+    """
+    needed = [-(-10 * int(batch[:, 2].max()) // sample_rate) for batch in batches]  # tenths of a second
+    audio = sum(int(batch[:, 2].sum()) for batch in batches) * 10 / sample_rate
+    spare = audio / (1 - MOST_PADDING) / max(len(batch) for batch in batches) - sum(needed)
+    lengths, counts = (array.tolist() for array in np.unique(needed, return_counts=True))
+    while len(lengths) > 1:
+        costs = np.diff(lengths) * counts[:-1]
+        cheapest = int(np.argmin(costs))
+        spare -= costs[cheapest]
+        if spare < 0:
+            break
+        counts[cheapest + 1] += counts[cheapest]
+        del lengths[cheapest], counts[cheapest]
+    return [-(-lengths[bisect_left(lengths, length)] * sample_rate // 10) for length in needed]
 
 
 def _split(examples, batch_size):

@@ -14,12 +14,13 @@ the average, and a line says so. A silent estimate counts as -100 dB.
 import csv
 import os
 
+from device import set_device
+
 import numpy as np
 from tqdm import tqdm
 
 from config import parse, require_positive
 from data import describe, load_index, utterance_batches
-from device import set_device
 from errors import UserError, run
 from files import whole_file
 from metrics import best_permutation, is_silent, sdr, si_snr

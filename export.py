@@ -12,12 +12,13 @@ import os
 import shutil
 import tempfile
 
+from device import set_device
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from config import parse, require_positive
-from device import set_device
 from errors import UserError, first_line, run
 from files import whole_file
 from model import load_model

@@ -14,6 +14,8 @@ float if a sample would be clipped in that.
 import os
 import sys
 
+from device import set_device
+
 import mindspore as ms
 import numpy as np
 from scipy.signal import resample_poly
@@ -22,7 +24,6 @@ from tqdm import tqdm
 from audio import audio_info, read_audio, write_wav
 from config import parse
 from data import padded_length
-from device import set_device
 from errors import UserError, run
 from model import load_model
 

@@ -13,6 +13,8 @@ import math
 import os
 import time
 
+from device import set_device
+
 import mindspore as ms
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +22,6 @@ from tqdm import tqdm
 from checkpoint import read_checkpoint, restore, write_checkpoint
 from config import NetworkOptions, parse, require_positive
 from data import describe, load_index, training_batches, utterance_batches
-from device import set_device
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
@@ -156,7 +157,7 @@ class Training:
         began, last_line = None, time.monotonic()
         with tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
             for batch in progress:
-                losses.append(float(self.step(*fill_up(batch, args.batch_size)).asnumpy()))
+                losses.append(float(self.step(*fill_up(batch, batches.rows)).asnumpy()))
                 counts.append(len(batch[0]))
                 require_finite(losses[-1], f"step {len(losses)} of epoch {epoch + 1}")
                 now = time.monotonic()
@@ -179,7 +180,7 @@ class Training:
         self.validation.set_train(False)
         losses, counts = [], []
         for batch in tqdm(batches, desc="validating", unit="batch", disable=None, leave=False):
-            losses.append(float(self.validation(*fill_up(batch, self.args.batch_size)).asnumpy()))
+            losses.append(float(self.validation(*fill_up(batch, batches.rows)).asnumpy()))
             counts.append(len(batch[0]))
         return float(np.average(losses, weights=counts))
 

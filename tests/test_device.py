@@ -1,9 +1,15 @@
 """device.py: the device is set, or refused in one line."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from device import set_device
+
 import mindspore as ms
 import pytest
 
-from device import set_device
 from errors import UserError
 
 
@@ -26,3 +32,25 @@ def test_number_that_is_none(monkeypatch):
     monkeypatch.setenv("DEVICE_ID", "first")
     with pytest.raises(UserError, match="DEVICE_ID"):
         set_device("CPU")
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "separate", "export", "convert", "workload"])
+def test_scripts_settle_the_environment_before_mindspore_is_imported(script):
+    watched = f"""
+import os, sys
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "mindspore":
+            print(os.environ.get("OMP_WAIT_POLICY"), flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Watch())
+import {script}
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    root = Path(__file__).resolve().parent.parent
+    found = subprocess.run(
+        [sys.executable, "-c", watched], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "passive\n"
