@@ -155,6 +155,25 @@ CORPUS = {
     "out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing"),
 }
 
+BENCHMARK = {
+    "what": dict(
+        choices=("forward", "step", "products", "data"),
+        default="forward",
+        help="what to time; forward: the network; step: a step of training; products: the forward pass's matrix"
+        " products alone; data: reading training batches",
+    ),
+    "batch": dict(type=int, default=2, help="mixtures in a batch"),
+    "seconds": dict(type=float, nargs="+", default=[4.0], help="seconds of a mixture; several are timed one by one"),
+    "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs"),
+    "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
+    "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),
+    "peer_python": dict(default=None, metavar="FILE", help="Python that runs the peer; default: this one"),
+    "engine": dict(choices=("eager", "compile"), default="eager", help="how the peer runs its network"),
+    "results": dict(default=None, metavar="FILE", help="append the results to this file, a JSON object a line"),
+    "chart": dict(default=None, metavar="FILE", help="time nothing, but draw the results so far into this PNG file"),
+    "serve": dict(action="store_true", help="be timed: run one round for each line of standard input"),
+}
+
 GROUPS = {
     "network": NETWORK,
     "device": DEVICE,
@@ -168,6 +187,7 @@ GROUPS = {
     "conversion": CONVERSION,
     "preparation": PREPARATION,
     "corpus": CORPUS,
+    "benchmark": BENCHMARK,
 }
 
 

@@ -1,0 +1,173 @@
+"""What benchmark.py times: passes of the network, the matrix products in them, and the input pipeline."""
+
+import json
+import os
+import sys
+import time
+
+from device import set_device
+
+import mindspore as ms
+import numpy as np
+import psutil  # MindSpore needs and brings it
+import soundfile
+from mindspore import Parameter, nn, ops
+
+from audio import audio_info
+from config import TRAINING, NetworkOptions
+from data import load_index, training_batches
+from model import ConvTasNet, frame_count, parameter_count
+from network_define import NetWithLoss, TrainingStep, make_optimizer
+from preprocess import Utterance, write_index
+
+UTTERANCES = 200  # of the noise that the input pipeline reads
+UTTERANCE_SECONDS = (3.0, 12.0)
+
+
+def serve(args):
+    """Be timed: say when warm, then run and time one round of `args.what` for each line of standard input.
+
+    Args:
+        args: options of the groups "benchmark", "data", "network" and "device" of config.py; the length of a mixture
+            is the first of `args.seconds`.
+    """
+    device = set_device(args.device_target, args.device_id)
+    work, facts = {"forward": forward_pass, "step": training_step, "products": matrix_products}[args.what](args)
+    first_call, *_ = [time_round(work) for _ in range(args.warmup)]
+    print(json.dumps({"ready": True, "device": device, **facts, "first_call": first_call}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps({"seconds": time_round(work)}), flush=True)
+
+
+def time_round(work):
+    """Seconds that `work()` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def forward_pass(args):
+    """Separating a batch: a function that does it and waits for the estimates, and facts about the network."""
+    net = make_network(args).set_train(False)
+    mixture, _, _ = noise(args)
+    return lambda: net(mixture).asnumpy(), {"parameters": parameter_count(net)}
+
+
+def training_step(args):
+    """A step as train.py makes it, with its default optimiser and limit of the gradient's norm; likewise."""
+    net = make_network(args)
+    name, lr, max_norm = (TRAINING[option]["default"] for option in ("optimizer", "lr", "max_norm"))
+    optimizer = make_optimizer(net.trainable_params(), name, lr)
+    step = TrainingStep(NetWithLoss(net), optimizer, max_norm).set_train()
+    batch = noise(args)
+    return lambda: step(*batch).asnumpy(), {"parameters": parameter_count(net)}
+
+
+def matrix_products(args):
+    """The matrix products of the forward pass and nothing else; likewise, with the operations of a round."""
+    options = NetworkOptions.of(args)
+    products = Products(options).set_train(False)
+    M, K = args.batch, frame_count(samples_of(args), options.hop, options.padding)
+    frames = ms.Tensor(np.random.default_rng(0).standard_normal((M * K, options.L), np.float32))
+    facts = {"parameters": parameter_count(products), "flop": products.operations(M * K)}
+    return lambda: products(frames)[-1].asnumpy(), facts
+
+
+def make_network(args):
+    return ConvTasNet(NetworkOptions.of(args), args.sample_rate)
+
+
+def samples_of(args):
+    return int(args.seconds[0] * args.sample_rate)
+
+
+def noise(args):
+    """A batch of noise: mixture [M, T], lengths [M], sources [M, C, T], tensors as training takes them."""
+    shape = (args.batch, args.C, samples_of(args))
+    sources = 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32)
+    lengths = np.full(args.batch, shape[2], np.int32)
+    return ms.Tensor(sources.sum(1)), ms.Tensor(lengths), ms.Tensor(sources)
+
+
+class Products(nn.Cell):
+    """Every matrix product of a network's forward pass, in its order and shapes, each fed by one before it.
+
+    [M * K, L] -> the skips [M * K, Sc], if any, and the frames [M * K * C, L]; all of them are returned, so that the
+    compiler can leave none out.
+    """
+
+    def __init__(self, options):
+        super().__init__()
+        self.C, self.N = options.C, options.N
+        self.encoder = Product(options.L, options.N)
+        self.bottleneck = Product(options.N, options.B)
+        blocks = options.R * options.X
+        residuals = blocks - 1 if options.Sc else blocks  # the last residual goes nowhere where skips make the masks
+        self.convs_in = nn.CellList([Product(options.B, options.H) for _ in range(blocks)])
+        self.residuals = nn.CellList([Product(options.H, options.B) for _ in range(residuals)])
+        self.skips = nn.CellList([Product(options.H, options.Sc) for _ in range(blocks if options.Sc else 0)])
+        self.masks = Product(options.Sc or options.B, options.C * options.N)
+        self.decoder = Product(options.N, options.L)
+
+    def construct(self, frames):
+        x = self.bottleneck(self.encoder(frames))  # [M * K, B]
+        skips = ()
+        for i in range(len(self.convs_in)):
+            y = self.convs_in[i](x)  # [M * K, H]
+            if len(self.skips) > 0:
+                skips = (*skips, self.skips[i](y))  # [M * K, Sc]
+            if i < len(self.residuals):
+                x = self.residuals[i](y)  # [M * K, B]
+        masks = self.masks(skips[-1] if len(self.skips) > 0 else x)  # [M * K, C * N]
+        return *skips, self.decoder(masks.reshape(-1, self.N))
+
+    def operations(self, rows):
+        """Multiplications and additions for so many rows M * K."""
+        weights = sum(parameter.size for parameter in self.trainable_params())
+        return 2 * rows * (weights + (self.C - 1) * self.decoder.weight.size)
+
+
+class Product(nn.Cell):
+    """[rows, inputs] -> [rows, outputs], of about the same size as what goes in."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        weight = np.random.default_rng(0).standard_normal((outputs, inputs), np.float32) / np.sqrt(np.float32(inputs))
+        self.weight = Parameter(ms.Tensor(weight), name="weight")
+        self.product = ops.MatMul(transpose_b=True)
+
+    def construct(self, x):
+        return self.product(x, self.weight)
+
+
+def write_noise(folder, ending, rate, args):
+    """Write mixtures of noise and their sources as files of this ending and rate, and their index.
+
+    Returns the index, for batches at `args.sample_rate`.
+    """
+    random = np.random.default_rng(0)
+    names = ["mix", *(f"s{number + 1}" for number in range(args.C))]
+    for name in names:
+        os.makedirs(os.path.join(folder, name))
+    utterances = []
+    for number in range(UTTERANCES):
+        sources = 0.1 * random.standard_normal((args.C, int(random.uniform(*UTTERANCE_SECONDS) * rate)), np.float32)
+        paths = [os.path.join(folder, name, f"{number}.{ending}") for name in names]
+        for path, audio in zip(paths, [sources.sum(0), *sources], strict=True):
+            soundfile.write(path, audio, rate)
+        utterances.append(Utterance(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
+    write_index(folder, utterances)
+    return load_index(folder, args.sample_rate)
+
+
+def time_epoch(index, epoch, args):
+    """Read all batches of an epoch of training.
+
+    Returns seconds of audio read in a second, and the bytes of memory that this process holds after it.
+    """
+    batches = training_batches(index, args.batch, args.seconds[0], 1, 0, epoch, args.num_workers)
+    began, samples = time.perf_counter(), 0
+    for _, lengths, _ in batches:
+        samples += int(lengths.asnumpy().sum())
+    speed = samples / args.sample_rate / (time.perf_counter() - began)
+    return speed, psutil.Process().memory_info().rss
