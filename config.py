@@ -101,7 +101,7 @@ MODEL_FILE = {
 
 EVALUATION = {
     "data_dir": dict(required=True, help="test set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
-    "batch_size": dict(type=int, default=1, help="utterances separated at once"),
+    "batch_size": dict(type=int, default=1, help="rows, of 16 s or the longest utterance, separated at once"),
     "cal_sdr": dict(type=int, choices=(0, 1), default=0, help="1: SDR improvement too (slower)"),
     "csv": dict(default="results.csv", help="file of one row an utterance"),
     "num_workers": DATA["num_workers"],
@@ -261,6 +261,12 @@ class NetworkOptions:
     def hop(self):
         """Samples from one frame to the next."""
         return self.L // 2
+
+    @property
+    def gap(self):
+        """Samples of silence after which one mixture cannot change another in the same row."""
+        reach = (self.P - 1) * 2 ** (self.X - 1) // (1 if self.causal else 2)  # frames
+        return (reach + 2) * self.hop
 
     @classmethod
     def of(cls, args):

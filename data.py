@@ -47,16 +47,14 @@ class Batches:
     UserError where a file cannot be read, which the dataset alone would bury in a RuntimeError.
     """
 
-    def __init__(self, index, batches, samples, num_workers):
-        """`batches`: int arrays of rows (utterance, start, length); `samples`: the T of each batch."""
+    def __init__(self, source, columns, order, rows, num_workers):
+        """`source`: gives batch i as item i, and notes in `error` the UserError that it raises."""
         if num_workers < 1:
             raise UserError(f"--num_workers {num_workers}: must be at least 1")
-        self.rows = max(len(batch) for batch in batches)
-        self.order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
-        self._source = _BatchSource(index, batches, samples)
+        self._source, self.order, self.rows = source, order, rows
         self.dataset = mindspore.dataset.GeneratorDataset(
-            self._source,
-            ["mixture", "lengths", "sources"],
+            source,
+            columns,
             num_parallel_workers=min(num_workers, os.cpu_count()),  # MindSpore refuses more than there are cores
             python_multiprocessing=False,  # libsndfile and scipy release the interpreter's lock: threads do
             shuffle=False,
@@ -79,6 +77,7 @@ class _BatchSource:
     """Item i is batch i, read when it is asked for."""
 
     def __init__(self, index, batches, samples):
+        """`batches`: int arrays of rows (utterance, start, length); `samples`: the T of each batch."""
         self.index = index
         self.batches = batches
         self.samples = samples
@@ -110,7 +109,7 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
 
     Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
     """
-    _require_batch_size(batch_size)
+    require_batch_size(batch_size)
     if seed < 0:
         raise UserError(f"--seed {seed}: must be at least 0")
     random = np.random.default_rng([seed, epoch])
@@ -118,12 +117,12 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
         samples = segment_samples(segment, index.sample_rate)
         examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
         batches = _split(examples, batch_size)
-        return Batches(index, batches, [samples] * len(batches), num_workers)
+        return _batches(index, batches, [samples] * len(batches), num_workers)
     utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
     batches = _even_batches(index, utterances, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return Batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
 
 
 def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
@@ -134,12 +133,12 @@ def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
 
     Returns `Batches`, whose `order` tells which utterance each row is. Raises UserError if none is short enough.
     """
-    _require_batch_size(batch_size)
+    require_batch_size(batch_size)
     kept = np.flatnonzero(_within(index, cv_maxlen))
     if not len(kept):
         raise UserError(f"--cv_maxlen {cv_maxlen:g}: all {len(index)} utterances of {index.path} are longer; raise it")
     batches = _even_batches(index, kept, batch_size)
-    return Batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
 
 
 def describe(index, segment=-1, cv_maxlen=None):
@@ -177,6 +176,13 @@ def segment_samples(segment, sample_rate):
     if not (math.isfinite(segment) and segment * sample_rate >= 1):
         raise UserError(f"--segment {segment:g}: must be seconds above 0, or -1 for whole utterances")
     return round(segment * sample_rate)
+
+
+def _batches(index, batches, samples, num_workers):
+    order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
+    rows = max(len(batch) for batch in batches)
+    source = _BatchSource(index, batches, samples)
+    return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers)
 
 
 def _random_crops(index, samples, random):
@@ -232,7 +238,8 @@ def _split(examples, batch_size):
     return [examples[first : first + batch_size] for first in range(0, len(examples), batch_size)]
 
 
-def _require_batch_size(batch_size):
+def require_batch_size(batch_size):
+    """Raise UserError unless there is at least one row in a batch."""
     if batch_size < 1:
         raise UserError(f"--batch_size {batch_size}: must be at least 1")
 

@@ -20,11 +20,12 @@ import numpy as np
 from tqdm import tqdm
 
 from config import parse, require_positive
-from data import describe, load_index, utterance_batches
+from data import describe, load_index
 from errors import UserError, run
 from files import whole_file
 from metrics import best_permutation, is_silent, sdr, si_snr
 from model import load_model, parameter_count
+from packing import packed_batches
 
 
 def main(argv=None):
@@ -55,28 +56,30 @@ def evaluate(net, index, batch_size=1, num_workers=1, cal_sdr=False):
     """Separate every utterance of an index and measure the result.
 
     Args:
-        net: takes mixtures [M, T] and lengths [M], gives estimates [M, C, T].
+        net: model.ConvTasNet, or what takes mixtures [M, T], lengths and starts [M, U] as it does, and has `options`.
         index: of `data.load_index`, with C speakers.
-        batch_size: utterances separated at once; it changes the speed only.
+        batch_size: rows of utterances separated at once; it changes the speed only.
         num_workers: threads that read files.
         cal_sdr: SDR too.
 
     Returns a dict an utterance, in the order of the index: `name`, `seconds` and, unless something is silent, what
     `measure` gives. Raises UserError if a file cannot be read or the network gives NaN.
     """
-    batches = utterance_batches(index, batch_size, num_workers)
+    batches = packed_batches(index, batch_size, net.options, num_workers)
     utterances = iter(batches.order)
     rows = [
         {"name": name, "seconds": length / index.sample_rate}
         for name, length in zip(index.names, index.lengths, strict=True)
     ]
     with tqdm(total=len(index), desc="evaluating", unit="mixture", disable=None) as progress:
-        for mixture, lengths, sources in batches:
-            estimates = net(mixture, lengths)  # [M, C, T]
-            batch = (tensor.asnumpy() for tensor in (mixture, sources, estimates, lengths))
-            for *signals, length in zip(*batch, strict=True):
+        for mixture, lengths, starts, sources in batches:
+            estimates = net(mixture, lengths, starts)  # [M, C, T]
+            mixture, sources, estimates = (tensor.asnumpy() for tensor in (mixture, sources, estimates))
+            lengths, starts = lengths.asnumpy(), starts.asnumpy()  # [M, U]
+            for m, u in np.argwhere(lengths > 0):
+                stretch = slice(starts[m, u], starts[m, u] + lengths[m, u])
                 row = rows[next(utterances)]
-                row |= measure(*(signal[..., :length] for signal in signals), cal_sdr)
+                row |= measure(mixture[m, stretch], sources[m, :, stretch], estimates[m, :, stretch], cal_sdr)
                 progress.update()
     return rows
 

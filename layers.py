@@ -211,6 +211,9 @@ class Norm(nn.Cell):
     frames and 0 after them, which count for nothing. It returns y [M, K, channels], likewise zero after the end, level
     [M or 1, 1, 1], gain [1, 1, channels] and shift [M or 1, 1, channels]: at true frames the normalised x is
     y * level * gain + shift.
+
+    Where a row holds U utterances one after another, `utterances` [M, U, K] is 1 at the frames of each, and the frame
+    mask at those of all.
     """
 
     def __init__(self, channels):
@@ -231,10 +234,19 @@ class GlobalNorm(Norm):
         super().__init__(channels)
         self.statistics = GlobalStatistics()
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, utterances=None):
+        if utterances is not None:
+            return self.normalize_each(x, utterances), *self.affine()
         mean, deviation = self.statistics(x, frame_mask)  # [M, 1, 1]
         _, gain, bias = self.affine()
         return x, deviation, gain, bias - mean * deviation * gain
+
+    def normalize_each(self, x, utterances):
+        """Normalise each utterance of a row by itself; zeros between them: [M, K, channels]."""
+        share = utterances / (maximum(sum_over(utterances, 2), 1.0) * x.shape[2])  # [M, U, K]
+        centred = x - spread(utterances, ops.matmul(share, sum_over(x, 2)))  # [M, K, channels]
+        variance = ops.matmul(share, sum_over(square(centred), 2))  # [M, U, 1]
+        return centred * spread(utterances, reciprocal_deviation(variance, EPSILON))
 
 
 class GlobalStatistics(nn.Cell):
@@ -260,6 +272,11 @@ class GlobalStatistics(nn.Cell):
         return dx, ops.zeros_like(frame_mask)
 
 
+def spread(utterances, values):
+    """A value for each utterance [M, U, 1] to all its frames, 0 to the others: [M, K, 1]."""
+    return product_over_frames(utterances, values)
+
+
 class FrameNorm(Norm):
     """cLN: mean and variance over the channels of each frame."""
 
@@ -267,7 +284,7 @@ class FrameNorm(Norm):
         super().__init__(channels)
         self.normalize = FrameNormalization()
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, utterances=None):
         return self.normalize(x)[0], *self.affine()
 
 
@@ -288,15 +305,27 @@ class FrameNormalization(nn.Cell):
 class CumulativeNorm(Norm):
     """cgLN: mean and variance over the channels of a frame and all frames before it (paper, equations 8 and 9)."""
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, utterances=None):
         M, K, channels = x.shape
+        if utterances is None:
+            utterances = frame_mask.reshape(M, 1, K)
         # The variance is a difference of sums; taking the first frame's mean off keeps its digits.
-        x = x - x[:, :1].mean(2, keep_dims=True)
-        count = ops.arange(1.0, K + 1) * channels  # [K]
-        mean = ops.cumsum(x.sum(2), 1) / count  # [M, K]
-        variance = ops.maximum(ops.cumsum(x.square().sum(2), 1) / count - mean.square(), 0.0)
+        x = x - spread(utterances, ops.matmul(first_frames(utterances), mean_over(x, 2)))
+        count = maximum(running_sum(frame_mask.reshape(M, K), utterances), 1.0) * channels  # [M, K]
+        mean = running_sum(x.sum(2), utterances) / count  # [M, K]
+        variance = ops.maximum(running_sum(x.square().sum(2), utterances) / count - mean.square(), 0.0)
         mean, variance = mean.reshape(M, K, 1), variance.reshape(M, K, 1)
         return (x - mean) * reciprocal_deviation(variance, EPSILON) * frame_mask, *self.affine()
+
+
+def running_sum(frames, utterances):
+    """Sums over the frames so far of the utterance that each frame is of: [M, K] and [M, U, K] -> [M, K]."""
+    return (ops.cumsum(frames.expand_dims(1) * utterances, 2) * utterances).sum(1)
+
+
+def first_frames(utterances):
+    """1 at the first frame of each utterance: [M, U, K] -> [M, U, K]."""
+    return utterances * (ops.cumsum(utterances, 2) < 1.5).astype(ms.float32)
 
 
 class BatchNorm(Norm):
@@ -308,7 +337,7 @@ class BatchNorm(Norm):
         self.running_mean = Parameter(Tensor(zeros), name="running_mean", requires_grad=False)
         self.running_variance = Parameter(Tensor(ones), name="running_variance", requires_grad=False)
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, utterances=None):
         if self.training:
             mean, variance = self.batch_statistics(x, frame_mask)
         else:

@@ -93,11 +93,11 @@ class Block(nn.Cell):
         if self.has_skip:
             self.conv_skip = NormedPointwiseConv(options.H, options.Sc, options.bias, random)
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, utterances):
         y = self.prelu_in(self.conv_in(x), frame_mask)  # [M, K, H]
-        y = self.depthwise(*self.norm_in(y, frame_mask), frame_mask)  # [M, K, H]
+        y = self.depthwise(*self.norm_in(y, frame_mask, utterances), frame_mask)  # [M, K, H]
         y = self.prelu_out(y, frame_mask)  # [M, K, H]
-        normed = self.norm_out(y, frame_mask)
+        normed = self.norm_out(y, frame_mask, utterances)
         if self.has_residual:
             x = x + self.conv_residual(*normed)  # [M, K, B]
         skip = self.conv_skip(*normed) if self.has_skip else None  # [M, K, Sc]
@@ -123,12 +123,12 @@ class Separator(nn.Cell):
             options.mask_nonlinear
         ]
 
-    def construct(self, w, frame_mask):
+    def construct(self, w, frame_mask, utterances):
         M, K, _ = w.shape
-        x = self.bottleneck(*self.norm(w, frame_mask))  # [M, K, B]
+        x = self.bottleneck(*self.norm(w, frame_mask, utterances))  # [M, K, B]
         skips = 0.0
         for block in self.blocks:
-            x, skip = block(x, frame_mask)
+            x, skip = block(x, frame_mask, utterances)
             if self.has_skip:
                 skips = skips + skip  # [M, K, Sc]
         if self.has_skip:
@@ -157,13 +157,16 @@ class ConvTasNet(nn.Cell):
         self.separator = Separator(options, random)
         self.decoder = Decoder(options, random)
 
-    def construct(self, mixture, lengths=None):
+    def construct(self, mixture, lengths=None, starts=None):
         """Separate mixtures.
 
         Args:
             mixture: [M, T] float32.
             lengths: [M] int32, true samples of each mixture; what follows them changes nothing and comes back as
                 zeros. None: all of them are T long.
+            starts: None, or [M, U] int32, where a row holds U mixtures one after another, which change nothing in
+                each other: the first sample of each, a multiple of the hop, `options.gap` or more samples after the
+                end of the one before. `lengths` is [M, U] then, 0 where a row holds fewer.
 
         Returns the estimates [M, C, T].
         """
@@ -172,12 +175,19 @@ class ConvTasNet(nn.Cell):
         if lengths is None:
             lengths = ops.full((M,), T, dtype=ms.float32)
         lengths = lengths.astype(ms.float32)  # exact up to 2^24 samples; the fused kernels have no integers
-        sample_mask = before(lengths, T)  # [M, T]
-        frames = frame_count(lengths, self.hop, self.padding) * (lengths > 0).astype(ms.float32)  # [M]
-        frame_mask = before(frames, K).reshape(M, K, 1)
+        frames = frame_count(lengths, self.hop, self.padding) * (lengths > 0).astype(ms.float32)  # [M] or [M, U]
+        if starts is None:
+            utterances = None
+            sample_mask = before(lengths, T)  # [M, T]
+            frame_mask = before(frames, K).reshape(M, K, 1)
+        else:
+            starts = starts.astype(ms.float32)
+            utterances = between(starts / self.hop, frames, K)  # [M, U, K]
+            sample_mask = between(starts, lengths, T).sum(1)  # [M, T]
+            frame_mask = utterances.sum(1).reshape(M, K, 1)
         mixture = mixture * sample_mask
         w = self.encoder(mixture) * frame_mask  # [M, K, N]
-        masks = self.separator(w, frame_mask)  # [M, K, C, N]
+        masks = self.separator(w, frame_mask, utterances)  # [M, K, C, N]
         estimates = self.decoder(w.reshape(M, K, 1, -1) * masks, T)  # [M, C, T]
         return estimates * sample_mask.reshape(M, 1, T)
 
@@ -193,6 +203,13 @@ def frame_count(samples, hop, padding):
 def before(counts, size):
     """Mask [M, size]: 1 at the first counts[m] places of row m, 0 after."""
     return (ops.arange(0.0, size).reshape(1, size) < counts.reshape(-1, 1)).astype(ms.float32)
+
+
+def between(starts, counts, size):
+    """Mask [M, U, size]: 1 at the counts[m, u] places of row m from starts[m, u] on."""
+    M, U = starts.shape
+    ends = before(starts + counts, size).reshape(M, U, size)
+    return ends - before(starts, size).reshape(M, U, size)
 
 
 def overlap_add(frames):

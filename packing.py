@@ -1,0 +1,88 @@
+"""Rows that hold several utterances one after another, so that a test set of any lengths needs one shape.
+
+Graph mode compiles anew for each shape, which for a large network takes as long as separating minutes of audio. The
+network keeps the utterances of a row apart by itself (`starts` of model.ConvTasNet), given silence between them.
+"""
+
+import numpy as np
+
+from data import Batches, require_batch_size
+from errors import UserError
+
+ROW_SECONDS = 16.0  # of a row, unless an utterance is longer: long rows waste less at their ends, and take more memory
+
+
+def packed_batches(index, batch_size, options, num_workers):
+    """Whole utterances of an index, packed into rows of one length.
+
+    Args:
+        index: of `data.load_index`.
+        batch_size: rows M in a batch.
+        options: config.NetworkOptions of the network they are for.
+        num_workers: threads that read files.
+
+    Returns `Batches` of (mixture [M, T], lengths [M, U], starts [M, U], sources [M, C, T]), all of the same shapes;
+    what a batch lacks is silence, with lengths 0. Its `order` tells which utterance each length above 0 is of.
+    """
+    require_batch_size(batch_size)
+    rows, samples = pack(index.lengths.tolist(), round(ROW_SECONDS * index.sample_rate), options.hop, options.gap)
+    batches = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    source = _PackedSource(index, batches, samples, batch_size)
+    order = [utterance for row in rows for utterance, _ in row]
+    return Batches(source, ["mixture", "lengths", "starts", "sources"], order, batch_size, num_workers)
+
+
+def pack(lengths, samples, hop, gap):
+    """Place utterances in as few rows as the first fit, longest first, finds.
+
+    Args:
+        lengths: samples of each utterance.
+        samples: of a row; fewer if all fit into one, more if an utterance is longer.
+        hop: what starts are multiples of.
+        gap: samples of silence between two utterances.
+
+    Returns rows, lists of (utterance, start), and the samples of each, a multiple of the hop.
+    """
+    sizes = [whole_hops(length + gap, hop) for length in lengths]
+    samples = max(whole_hops(max(lengths), hop), min(whole_hops(samples, hop), sum(sizes)))
+    rows, ends = [], []
+    for utterance in sorted(range(len(lengths)), key=lambda utterance: -lengths[utterance]):
+        fitting = (row for row, end in enumerate(ends) if end + lengths[utterance] <= samples)
+        row = next(fitting, len(rows))
+        if row == len(rows):
+            rows.append([])
+            ends.append(0)
+        rows[row].append((utterance, ends[row]))
+        ends[row] += sizes[utterance]
+    return rows, samples
+
+
+def whole_hops(samples, hop):
+    """Samples, rounded up to a multiple of the hop."""
+    return -(-samples // hop) * hop
+
+
+class _PackedSource:
+    """Item i is batch i, read when it is asked for."""
+
+    def __init__(self, index, batches, samples, batch_size):
+        self.index, self.batches, self.samples, self.batch_size = index, batches, samples, batch_size
+        self.most = max(len(row) for rows in batches for row in rows)
+        self.error = None  # of the user, the last that was met
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, number):
+        audio = np.zeros((self.batch_size, 1 + self.index.speakers, self.samples), np.float32)  # [M, 1 + C, T]
+        lengths, starts = np.zeros((2, self.batch_size, self.most), np.int32)  # [M, U]
+        try:
+            for m, row in enumerate(self.batches[number]):
+                for u, (utterance, start) in enumerate(row):
+                    length = int(self.index.lengths[utterance])
+                    audio[m, :, start : start + length] = self.index.read(utterance, 0, length)
+                    lengths[m, u], starts[m, u] = length, start
+        except UserError as error:
+            self.error = error
+            raise
+        return audio[:, 0], lengths, starts, audio[:, 1:]
