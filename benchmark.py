@@ -3,6 +3,7 @@
     python benchmark.py --what step --seconds 1 2 4 8
     python benchmark.py --what forward --peer PEER.py --peer_python PEER_VENV/bin/python --results speed.jsonl
     python benchmark.py --what products         # the forward pass, and the matrix products in it on their own
+    python benchmark.py --what evaluate         # 100 utterances of 100 lengths, and of one
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
     python benchmark.py --chart speed.png --results speed.jsonl
 
@@ -72,7 +73,7 @@ def check(args):
     if len(args.seconds) > 1 and (args.serve or args.what == "data"):
         raise UserError(f"--seconds {args.seconds[1]:g}: --serve and --what data take one length only")
     if args.serve and args.what == "data":
-        raise UserError("--serve: times forward, step or products; for --what data leave it out")
+        raise UserError("--serve: does not time the input pipeline; leave it out for --what data")
     if args.what == "data" and args.rounds < 2:
         raise UserError(f"--rounds {args.rounds}: --what data reads 2 epochs at least, to compare their memory")
     check_peer(args)
@@ -86,7 +87,7 @@ def check_peer(args):
         if args.peer_python or args.engine != "eager":
             raise UserError("--peer_python, --engine: they are for a peer; name its program with --peer")
         return
-    if args.what in ("products", "data"):
+    if args.what not in ("forward", "step"):
         raise UserError(f"--what {args.what}: is not compared with a peer; leave --peer out")
     if not os.path.isfile(args.peer):
         raise UserError(f"--peer {args.peer}: no such file; give the peer's program")
@@ -111,7 +112,7 @@ def append_line(path, line=None):
 def machine(args):
     """What the figures depend on: processor, cores and versions."""
     facts = {"cpu": processor(), "cores": os.cpu_count(), "system": platform.system()}
-    facts |= {"python": platform.python_version(), "mindspore": version("mindspore"), "numpy": version("numpy")}
+    facts |= {"python": platform.python_version()} | {name: version(name) for name in ("mindspore", "numpy")}
     if args.peer:
         question = [args.peer_python or sys.executable, "-c", "import torch; print(torch.__version__)"]
         answer = subprocess.run(question, capture_output=True, text=True)
@@ -137,9 +138,8 @@ class Party:
 
     def __init__(self, name, command, errors):
         self.name, self.errors, self.rounds = name, errors, []
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
 
     def __enter__(self):
         return self
@@ -191,8 +191,9 @@ class Party:
         self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def result(self, audio_seconds):
-        """What its rounds of so many seconds of audio say, as a dict."""
+        """What its rounds say, each of so many seconds of audio unless it told otherwise, as a dict."""
         median = statistics.median(self.rounds)
+        audio_seconds = self.ready.get("audio_seconds", audio_seconds)
         return {
             "median": median,
             "minimum": min(self.rounds),
@@ -220,6 +221,8 @@ def commands(args, seconds):
     """Who is timed at this length: {name: command}."""
     if args.what == "products":
         return {what: own_command(args, what, seconds) for what in ("forward", "products")}
+    if args.what == "evaluate":
+        return {what: own_command(args, what, seconds) for what in ("evaluate", "equal")}
     parties = {"ours": own_command(args, args.what, seconds)}
     if args.peer:
         parties["peer"] = peer_command(args, seconds)

@@ -157,13 +157,19 @@ CORPUS = {
 
 BENCHMARK = {
     "what": dict(
-        choices=("forward", "step", "products", "data"),
+        choices=("forward", "step", "products", "evaluate", "equal", "data"),
         default="forward",
-        help="what to time; forward: the network; step: a step of training; products: the forward pass's matrix"
-        " products alone; data: reading training batches",
+        help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
+        " products alone; evaluate: 100 utterances of 100 lengths and of equal ones (equal: those alone); data: reading"
+        " training batches",
     ),
     "batch": dict(type=int, default=2, help="mixtures in a batch"),
-    "seconds": dict(type=float, nargs="+", default=[4.0], help="seconds of a mixture; several are timed one by one"),
+    "seconds": dict(
+        type=float,
+        nargs="+",
+        default=[4.0],
+        help="seconds of a mixture, of evaluate on average; several are timed one by one",
+    ),
     "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs"),
     "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
     "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),

@@ -16,12 +16,14 @@ from mindspore import Parameter, nn, ops
 from audio import audio_info
 from config import TRAINING, NetworkOptions
 from data import load_index, training_batches
+from evaluate import evaluate
 from model import ConvTasNet, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from preprocess import Utterance, write_index
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
 UTTERANCE_SECONDS = (3.0, 12.0)
+EVALUATED = 100  # utterances
 
 
 def serve(args):
@@ -32,7 +34,14 @@ def serve(args):
             is the first of `args.seconds`.
     """
     device = set_device(args.device_target, args.device_id)
-    work, facts = {"forward": forward_pass, "step": training_step, "products": matrix_products}[args.what](args)
+    prepare = {
+        "forward": forward_pass,
+        "step": training_step,
+        "products": matrix_products,
+        "evaluate": evaluation,
+        "equal": evaluation,
+    }[args.what]
+    work, facts = prepare(args)
     first_call, *_ = [time_round(work) for _ in range(args.warmup)]
     print(json.dumps({"ready": True, "device": device, **facts, "first_call": first_call}), flush=True)
     for _ in sys.stdin:
@@ -71,6 +80,33 @@ def matrix_products(args):
     frames = ms.Tensor(np.random.default_rng(0).standard_normal((M * K, options.L), np.float32))
     facts = {"parameters": parameter_count(products), "flop": products.operations(M * K)}
     return lambda: products(frames)[-1].asnumpy(), facts
+
+
+def evaluation(args):
+    """What evaluate.py does with utterances of different lengths or, `args.what` "equal", of as long ones; likewise."""
+    net = make_network(args).set_train(False)
+    mean = samples_of(args)
+    spread = mean if args.what == "evaluate" else 0
+    lengths = mean + np.linspace(-0.5, 0.5, EVALUATED) * spread  # 0.5 to 1.5 of the mean
+    index = NoiseIndex(lengths.astype(int), args)
+    facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
+    return lambda: evaluate(net, index, args.batch, args.num_workers), facts
+
+
+class NoiseIndex:
+    """Utterances of noise, in memory, as an index of data.py gives them."""
+
+    def __init__(self, lengths, args):
+        self.lengths, self.speakers, self.sample_rate = lengths, args.C, args.sample_rate
+        self.names = [str(number) for number in range(len(lengths))]
+        sources = 0.1 * np.random.default_rng(0).standard_normal((args.C, lengths.max()), np.float32)
+        self.audio = np.concatenate([sources.sum(0, keepdims=True), sources])  # [1 + C, T]
+
+    def __len__(self):
+        return len(self.names)
+
+    def read(self, utterance, start, length):
+        return self.audio[:, start : start + length]
 
 
 def make_network(args):
