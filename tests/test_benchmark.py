@@ -290,7 +290,7 @@ def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
         (["--L", "21"], "--L 21: "),
         (["--what", "data", "--rounds", "1"], "--rounds 1: --what data reads 2 epochs"),
         (["--what", "data", "--seconds", "1", "2"], "--seconds 2: --serve and --what data take one length"),
-        (["--serve", "--what", "data"], "--serve: times forward, step or products"),
+        (["--serve", "--what", "data"], "--serve: does not time the input pipeline"),
         (["--results", "none/results.jsonl"], "--results none/results.jsonl: cannot be written"),
         (["--chart", "chart.png"], "--chart: draws what an earlier --results FILE holds"),
         (["--chart", "chart.png", "--results", "none.jsonl"], "--results none.jsonl: cannot be read"),
