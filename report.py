@@ -1,7 +1,8 @@
 """The tables and the bar chart of benchmark.py."""
 
 import json
-import statistics
+
+import numpy as np
 
 from config import NETWORK
 from errors import UserError, first_line
@@ -72,11 +73,10 @@ def straight_lines(rows):
 def deviation_from_line(x, y):
     """Farthest that a y is from the straight line through all of them, in percent of the line there.
 
-    The line is that of least squares, slope * x + intercept: slope = sum((x - mean x) (y - mean y)) /
-    sum((x - mean x)^2), intercept = mean y - slope * mean x.
+    The line is that of least squares of the relative distances, sum(((slope * x + intercept - y) / y)^2): the short
+    lengths count as much as the long ones.
     """
-    slope, intercept = statistics.linear_regression(x, y)
-    fitted = [slope * value + intercept for value in x]
+    fitted = np.polyval(np.polyfit(x, y, 1, w=1 / np.array(y)), x)
     return max(100 * abs(value - line) / abs(line) for value, line in zip(y, fitted, strict=True))
 
 

@@ -127,6 +127,20 @@ def test_ours_and_a_peer_give_a_table_and_a_line_of_results(peer, log, tmp_path)
     assert "--serve" in told and options == letters | others | {"warmup": "1"}
 
 
+@pytest.mark.slow
+def test_evaluation_of_many_lengths_beside_equal_ones():
+    status, output, errors = command_line(*TINY, "--what", "evaluate")
+    assert (status, errors) == (0, [])
+    *table, line = output.splitlines()
+    assert [row.split("|")[1].strip() for row in table[2:]] == ["100 of about 0.1 s"] * 2
+    (row,) = json.loads(line)["rows"]
+    different, equal = row["parties"]["evaluate"], row["parties"]["equal"]
+    for party in (different, equal):
+        assert party["audio_seconds"] == pytest.approx(10, rel=0.01)  # as much audio
+        assert party["real_time_factor"] == party["median"] / party["audio_seconds"]
+    assert row["ratio"]["of_medians"] == equal["median"] / different["median"]
+
+
 def test_parties_take_turns(log, started):
     parties = {name: python(f"import os; os.environ['NAME'] = {name!r}\n{PEER}") for name in ("A", "B")}
     results = benchmark.time_in_turn(parties, 3, "", 2.0)
@@ -200,7 +214,8 @@ def test_deviation_from_a_line():
     lengths = [1.0, 2.0, 4.0, 8.0, 16.0]
     assert report.deviation_from_line(lengths, [3 * x + 0.5 for x in lengths]) == pytest.approx(0, abs=1e-9)
     times = [0.13, 0.21, 0.45, 0.78, 1.70]
-    line = np.polyval(np.polyfit(lengths, times, 1), lengths)
+    relative = np.stack([lengths, np.ones(5)], axis=1) / np.array(times)[:, None]
+    line = np.stack([lengths, np.ones(5)], axis=1) @ np.linalg.lstsq(relative, np.ones(5), rcond=None)[0]
     assert report.deviation_from_line(lengths, times) == pytest.approx(100 * np.max(np.abs(times - line) / line))
 
 
