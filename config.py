@@ -101,7 +101,7 @@ MODEL_FILE = {
 
 EVALUATION = {
     "data_dir": dict(required=True, help="test set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
-    "batch_size": dict(type=int, default=1, help="rows, of 16 s or the longest utterance, separated at once"),
+    "batch_size": dict(type=int, default=1, help="rows of utterances, 16 to 24 s or the longest, separated at once"),
     "cal_sdr": dict(type=int, choices=(0, 1), default=0, help="1: SDR improvement too (slower)"),
     "csv": dict(default="results.csv", help="file of one row an utterance"),
     "num_workers": DATA["num_workers"],

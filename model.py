@@ -93,7 +93,7 @@ class Block(nn.Cell):
         if self.has_skip:
             self.conv_skip = NormedPointwiseConv(options.H, options.Sc, options.bias, random)
 
-    def construct(self, x, frame_mask, utterances):
+    def construct(self, x, frame_mask, utterances=None):
         y = self.prelu_in(self.conv_in(x), frame_mask)  # [M, K, H]
         y = self.depthwise(*self.norm_in(y, frame_mask, utterances), frame_mask)  # [M, K, H]
         y = self.prelu_out(y, frame_mask)  # [M, K, H]
@@ -123,7 +123,7 @@ class Separator(nn.Cell):
             options.mask_nonlinear
         ]
 
-    def construct(self, w, frame_mask, utterances):
+    def construct(self, w, frame_mask, utterances=None):
         M, K, _ = w.shape
         x = self.bottleneck(*self.norm(w, frame_mask, utterances))  # [M, K, B]
         skips = 0.0

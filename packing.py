@@ -9,7 +9,7 @@ import numpy as np
 from data import Batches, require_batch_size
 from errors import UserError
 
-ROW_SECONDS = 16.0  # of a row, unless an utterance is longer: long rows waste less at their ends, and take more memory
+ROW_SECONDS = 16.0  # of a row at least, if there is so much: long rows waste less at their ends, and take more memory
 
 
 def packed_batches(index, batch_size, options, num_workers):
@@ -33,7 +33,7 @@ def packed_batches(index, batch_size, options, num_workers):
 
 
 def pack(lengths, samples, hop, gap):
-    """Place utterances in as few rows as the first fit, longest first, finds.
+    """Place utterances in rows of one length, from `samples` to half as much again, that least is wasted with.
 
     Args:
         lengths: samples of each utterance.
@@ -43,8 +43,15 @@ def pack(lengths, samples, hop, gap):
 
     Returns rows, lists of (utterance, start), and the samples of each, a multiple of the hop.
     """
-    sizes = [whole_hops(length + gap, hop) for length in lengths]
-    samples = max(whole_hops(max(lengths), hop), min(whole_hops(samples, hop), sum(sizes)))
+    total = sum(whole_hops(length + gap, hop) for length in lengths)
+    samples = max(whole_hops(max(lengths), hop), min(whole_hops(samples, hop), total))
+    choices = [whole_hops(samples * eighths // 8, hop) for eighths in range(8, 13)]
+    packed = [(first_fit(lengths, choice, hop, gap), choice) for choice in choices]
+    return min(packed, key=lambda rows_and_samples: len(rows_and_samples[0]) * rows_and_samples[1])
+
+
+def first_fit(lengths, samples, hop, gap):
+    """Each utterance, longest first, in the first row of so many samples that has room for it: rows as of `pack`."""
     rows, ends = [], []
     for utterance in sorted(range(len(lengths)), key=lambda utterance: -lengths[utterance]):
         fitting = (row for row, end in enumerate(ends) if end + lengths[utterance] <= samples)
@@ -53,8 +60,8 @@ def pack(lengths, samples, hop, gap):
             rows.append([])
             ends.append(0)
         rows[row].append((utterance, ends[row]))
-        ends[row] += sizes[utterance]
-    return rows, samples
+        ends[row] += whole_hops(lengths[utterance] + gap, hop)
+    return rows
 
 
 def whole_hops(samples, hop):

@@ -115,8 +115,10 @@ def test_every_gradient_equals_the_source(converted, shared, name, mode):
     ms.set_context(mode=mode)
     batch = [ms.Tensor(arrays[key]) for key in ("mix", "lengths", "sources")]
     gradients = ops.grad(WholeNetWithLoss(net), None, net.trainable_params())(*batch)
+    slopes = [value for key, value in expected.items() if key.endswith("slope")]
     for ours, gradient in zip(names, gradients, strict=True):
-        largest = np.abs(expected[ours]).max()
+        # A slope's gradient is one sum that may nearly cancel, so that the largest of all slopes is its measure.
+        largest = max(np.abs(value).max() for value in (slopes if ours.endswith("slope") else [expected[ours]]))
         np.testing.assert_allclose(
             gradient.asnumpy(),
             expected[ours],
