@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 import mindspore as ms
+import numpy as np
 
 from config import NetworkOptions
 from errors import UserError
@@ -90,3 +91,16 @@ def restore(targets, parameters, path):
         if stored.shape != parameter.shape:
             raise UserError(f"{path}: {name} has shape {stored.shape}, expected {parameter.shape}")
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
+
+
+def average_weights(paths):
+    """The mean of each of the network's parameters over checkpoints, as `Checkpoint.parameters` gives them.
+
+    Raises UserError as `read_checkpoint` does.
+    """
+    sums = {}
+    for path in paths:
+        for name, parameter in read_checkpoint(path).parameters.items():
+            if not name.startswith(("optimizer.", "ema.")):
+                sums[name] = sums.get(name, 0) + parameter.asnumpy().astype(np.float64)
+    return {name: ms.Tensor((total / len(paths)).astype(np.float32)) for name, total in sums.items()}

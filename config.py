@@ -19,6 +19,8 @@ import math
 import sys
 from dataclasses import asdict, dataclass, fields
 
+import yaml
+
 from errors import UserError
 
 NETWORK = {
@@ -75,19 +77,61 @@ TRAINING_DATA = {
     "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
     "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
     "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
-    "batch_size": dict(type=int, default=2, help="examples in a step"),
+    "batch_size": dict(type=int, default=2, help="examples in a batch; of each device, where there are several"),
     "seed": dict(type=int, default=0, help="of the weights, the order and the crops"),
 }
 
 TRAINING = {
-    "epochs": dict(type=int, default=100, help="passes over the training set, those before --continue_from included"),
-    "optimizer": dict(choices=("sgd", "adam"), default="adam", help="which optimiser"),
-    "lr": dict(type=float, default=1e-3, help="learning rate"),
-    "l2": dict(type=float, default=0.0, help="weight decay"),
+    "config": dict(
+        default=None,
+        metavar="FILE",
+        help="YAML file of options, a name and a value a line; the command line overrides it",
+    ),
+    "epochs": dict(type=int, default=100, help="passes over the training set, in all"),
+    "optimizer": dict(choices=("sgd", "adam", "adamw"), default="adam", help="which optimiser"),
+    "lr": dict(type=float, default=1e-3, help="learning rate, before --schedule and --warmup change it"),
+    "schedule": dict(
+        choices=("constant", "halve", "cosine"),
+        default="constant",
+        help="of the learning rate; halve: after every --patience epochs without improvement; cosine: down to 0 at the"
+        " end of --epochs",
+    ),
+    "patience": dict(type=int, default=5, help="epochs in a row without a lower validation loss before halving"),
+    "warmup": dict(type=int, default=0, help="steps in which the learning rate rises from 0"),
+    "early_stop": dict(
+        type=int, default=0, help="epochs in a row without a lower validation loss after which training ends; 0: never"
+    ),
+    "l2": dict(type=float, default=0.0, help="weight decay; of adamw, apart from the gradient"),
     "momentum": dict(type=float, default=0.0, help="momentum of sgd"),
     "max_norm": dict(type=float, default=5.0, help="largest norm of the whole gradient; 0: not limited"),
-    "save_folder": dict(required=True, help="where checkpoints and history go; made if missing"),
-    "continue_from": dict(default=None, help="checkpoint of an earlier run, usually last.ckpt, to go on from"),
+    "accumulate": dict(type=int, default=1, help="batches whose gradients make one step"),
+    "ema": dict(
+        type=float, default=0.0, help="keep of a moving average of the weights at a step, such as 0.999; 0: no average"
+    ),
+    "average_best": dict(type=int, default=0, help="average the weights of so many best epochs at the end; 0: do not"),
+    "amp_level": dict(
+        choices=("O0", "O2", "O3"),
+        default="O0",
+        help="O0: all in float32; O2: matrix products in --amp_type; O3: everything but norms and loss",
+    ),
+    "amp_type": dict(choices=("float16", "bfloat16"), default="float16", help="half precision of --amp_level"),
+    "max_bad_steps": dict(
+        type=int,
+        default=20,
+        help="steps in a row without a finite loss and gradient, which are skipped, before giving up",
+    ),
+    "save_folder": dict(
+        required=True, help="where checkpoints and history go; made if missing. A run that it holds goes on"
+    ),
+    "continue_from": dict(default=None, help="checkpoint of an earlier run in another folder, to go on from"),
+    "save_every": dict(type=int, default=1000, help="steps from one last.ckpt to the next; 0: after epochs only"),
+    "keep_checkpoint_max": dict(
+        type=int, default=3, help="latest epochs whose checkpoints are kept, beside the last, best and averaged ones"
+    ),
+    "tensorboard": dict(type=int, choices=(0, 1), default=0, help="1: write TensorBoard events too"),
+    "distribute": dict(
+        type=int, choices=(0, 1), default=0, help="1: one of several processes, as run_distribute_train.sh starts them"
+    ),
     "max_minutes": dict(
         type=float,
         default=0.0,
@@ -198,13 +242,49 @@ GROUPS = {
 
 
 def parse(description, *groups, argv=None):
-    """Parse the command line for the options of these groups; --help prints them with defaults and units."""
+    """Parse the command line for the options of these groups; --help prints them with defaults and units.
+
+    With the group "training", what the file of --config says stands in for the defaults. Raises UserError if it cannot
+    be read or says what no option means.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    stated = _stated_in_file(argv, groups) if "training" in groups else {}
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for group in groups:
         section = parser.add_argument_group(group.replace("_", " "))
         for name, option in GROUPS[group].items():
+            if name in stated:
+                option = option | {"default": stated[name], "required": False}
             section.add_argument(*_flags(name), **_with_default_in_help(option))
-    return parser.parse_args(sys.argv[1:] if argv is None else argv)
+    return parser.parse_args(argv)
+
+
+def _stated_in_file(argv, groups):
+    """The options that the file of --config sets, in their types; those without a value are left to their defaults."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config")
+    path = first.parse_known_args(argv)[0].config
+    if path is None:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            stated = yaml.safe_load(file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(stated, dict):
+        raise UserError(f"--config {path}: must be lines of an option and its value, such as lr: 0.001")
+    known = {name: option for group in groups for name, option in GROUPS[group].items() if name != "config"}
+    stated = {str(name).replace("-", "_"): value for name, value in stated.items() if value is not None}
+    for name, value in stated.items():
+        if name not in known:
+            raise UserError(f"--config {path}: {name} is no option; train.py --help lists them")
+        try:
+            stated[name] = known[name].get("type", str)(str(value))
+        except ValueError:
+            raise UserError(f"--config {path}: {name}: {value} must be a {known[name]['type'].__name__}") from None
+        if stated[name] not in known[name].get("choices", [stated[name]]):
+            raise UserError(f"--config {path}: {name}: {value}: choose from {known[name]['choices']}")
+    return stated
 
 
 def _flags(name):

@@ -99,7 +99,7 @@ class _BatchSource:
         return audio[:, 0], lengths.astype(np.int32), audio[:, 1:]
 
 
-def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_workers):
+def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_workers, share=(0, 1), first=0):
     """Batches of one epoch, nothing left out; the last may be smaller.
 
     segment > 0 (seconds): every utterance gives ceil(length / segment) examples of that length, which start anywhere
@@ -107,29 +107,33 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
     segment is zero-padded. segment -1: whole utterances, as `utterance_batches` gives them, but the batches in random
     order if `shuffle`.
 
+    share: (rank, ranks), of several devices that share each batch of ranks * `batch_size` examples; this one's rows are
+    given, as many as the others' or one fewer. A row of length 0 stands in for none. first: the batch to begin with.
+
     Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
     """
     require_batch_size(batch_size)
     if seed < 0:
         raise UserError(f"--seed {seed}: must be at least 0")
     random = np.random.default_rng([seed, epoch])
+    batch_size *= share[1]
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
         examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
         batches = _split(examples, batch_size)
-        return _batches(index, batches, [samples] * len(batches), num_workers)
+        return _batches(index, batches, [samples] * len(batches), num_workers, share, first)
     utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
     batches = _even_batches(index, utterances, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, share, first)
 
 
-def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
+def utterance_batches(index, batch_size, num_workers, cv_maxlen=None, share=(0, 1)):
     """Whole utterances of at most `cv_maxlen` seconds (None: all), batched with others of about their length.
 
     The longest come first. There are as few batches as `batch_size` allows, of as many rows each, but the last may
-    have fewer. Each is padded to one of a few lengths.
+    have fewer. Each is padded to one of a few lengths. `share` is as for `training_batches`.
 
     Returns `Batches`, whose `order` tells which utterance each row is. Raises UserError if none is short enough.
     """
@@ -137,8 +141,8 @@ def utterance_batches(index, batch_size, num_workers, cv_maxlen=None):
     kept = np.flatnonzero(_within(index, cv_maxlen))
     if not len(kept):
         raise UserError(f"--cv_maxlen {cv_maxlen:g}: all {len(index)} utterances of {index.path} are longer; raise it")
-    batches = _even_batches(index, kept, batch_size)
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers)
+    batches = _even_batches(index, kept, batch_size * share[1])
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, share)
 
 
 def describe(index, segment=-1, cv_maxlen=None):
@@ -178,11 +182,19 @@ def segment_samples(segment, sample_rate):
     return round(segment * sample_rate)
 
 
-def _batches(index, batches, samples, num_workers):
-    order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
+def _batches(index, batches, samples, num_workers, share=(0, 1), first=0):
+    batches = [_rows_of(batch, *share) for batch in batches]
     rows = max(len(batch) for batch in batches)
+    batches, samples = batches[first:], samples[first:]
+    order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
     source = _BatchSource(index, batches, samples)
     return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers)
+
+
+def _rows_of(batch, rank, ranks):
+    """A rank's rows (utterance, start, length) of a batch; if none are left for it, one of length 0."""
+    rows = np.array_split(batch, ranks)[rank]
+    return rows if len(rows) else batch[:1] * (1, 0, 0)
 
 
 def _random_crops(index, samples, random):

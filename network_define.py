@@ -1,7 +1,10 @@
 """The network with its loss, and a step of training: the same cells on one device and on many."""
 
+import math
+
 import mindspore as ms
-from mindspore import nn, ops
+import numpy as np
+from mindspore import ParameterTuple, nn, ops
 
 from loss import SeparationLoss
 
@@ -18,48 +21,191 @@ class NetWithLoss(nn.Cell):
         return self.loss(self.net(mixture, lengths), sources, lengths)
 
 
-class TrainingStep(nn.Cell):
-    """A step of training: mixture [M, T], lengths [M], sources [M, C, T] -> loss in dB.
+class SummedLoss(nn.Cell):
+    """The loss added up over the mixtures of a batch, so that batches of any sizes add up, times a scale."""
 
-    With several devices in data-parallel mode the gradients are averaged over all of them before they are clipped.
-
-    Args:
-        net_with_loss: NetWithLoss.
-        optimizer: nn.Optimizer of its parameters.
-        max_norm: largest norm of the whole gradient; 0 leaves it as it is.
-    """
-
-    def __init__(self, net_with_loss, optimizer, max_norm):
+    def __init__(self, net_with_loss):
         super().__init__()
-        self.net_with_loss, self.optimizer, self.max_norm = net_with_loss, optimizer, max_norm
-        self.loss_and_gradients = ops.value_and_grad(net_with_loss, None, optimizer.parameters)
-        many = ms.get_auto_parallel_context("parallel_mode") == ms.ParallelMode.DATA_PARALLEL
-        self.average = nn.DistributedGradReducer(optimizer.parameters) if many else None
+        self.net_with_loss = net_with_loss
 
-    def construct(self, mixture, lengths, sources):
-        loss, gradients = self.loss_and_gradients(mixture, lengths, sources)
-        if self.average is not None:
-            gradients = self.average(gradients)
-        if self.max_norm > 0:
-            gradients = limit_norm(gradients, self.max_norm)
-        return ops.depend(loss, self.optimizer(gradients))
+    def construct(self, mixture, lengths, sources, scale):
+        return self.net_with_loss(mixture, lengths, sources) * mixture_count(lengths) * scale
 
 
-half_square_sum, stack, sum_away, times = ops.L2Loss(), ops.Stack(), ops.ReduceSum(), ops.Mul()
+class SummedGradients(nn.Cell):
+    """A batch and a scale -> the summed loss, the number of mixtures and the gradients, as one flat tuple."""
+
+    def __init__(self, net_with_loss, weights):
+        super().__init__()
+        self.loss_and_gradients = ops.value_and_grad(SummedLoss(net_with_loss), None, weights)
+
+    def construct(self, mixture, lengths, sources, scale):
+        loss, gradients = self.loss_and_gradients(mixture, lengths, sources, scale)
+        return (loss, mixture_count(lengths), *gradients)
 
 
-def limit_norm(gradients, max_norm):
-    """Scale gradients, a tuple of tensors, down to a norm of `max_norm` over all of them, if it is larger.
+def mixture_count(lengths):
+    """Mixtures of a batch with lengths [M]; those of length 0 only fill it up."""
+    return (lengths > 0).astype(ms.float32).sum()
+
+
+add, times, half_square_sum, stack, sum_away = ops.Add(), ops.Mul(), ops.L2Loss(), ops.Stack(), ops.ReduceSum()
+
+
+# The cells below take tensors as arguments of their own: a tuple would be a constant, compiled anew for other values.
+
+
+class Addition(nn.Cell):
+    """Adds as many tensors to as many others: the first of the second half to the first, and so on."""
+
+    def construct(self, *tensors):
+        half = len(tensors) // 2
+        return ops.HyperMap()(add, tensors[:half], tensors[half:])
+
+
+class SumOverRanks(nn.Cell):
+    """Adds each tensor up over all ranks."""
+
+    def __init__(self):
+        super().__init__()
+        self.all_reduce = ops.AllReduce()
+
+    def construct(self, *tensors):
+        return ops.HyperMap()(self.of_one, tensors)
+
+    def of_one(self, tensor):
+        return self.all_reduce(tensor)
+
+
+class Norm(nn.Cell):
+    """Norm of tensors, as if they were one vector.
 
     MindSpore's own clip_by_global_norm is deprecated. HyperMap over plain operators, since list comprehensions, and
     functions in HyperMap, compile several seconds longer for a network's three hundred gradients.
     """
-    norm = ops.sqrt(2 * sum_away(stack(ops.HyperMap()(half_square_sum, gradients))))
-    return ops.HyperMap()(ops.partial(times, max_norm / ops.maximum(norm, max_norm)), gradients)
+
+    def construct(self, *tensors):
+        return ops.sqrt(2 * sum_away(stack(ops.HyperMap()(half_square_sum, tensors))))
+
+
+class Update(nn.Cell):
+    """Hands gradients, times a factor, to the optimiser; `keep` multiplies the weights first (AdamW's decay)."""
+
+    def __init__(self, optimizer, decays):
+        super().__init__()
+        self.optimizer, self.decays, self.weights = optimizer, decays, optimizer.parameters
+
+    def construct(self, factor, keep, *gradients):
+        gradients = ops.HyperMap()(ops.partial(times, factor), gradients)
+        if self.decays:
+            gradients = ops.depend(gradients, ops.HyperMap()(ops.partial(shrink, keep), self.weights))
+        return self.optimizer(gradients)
+
+
+def shrink(keep, weight):
+    return ops.assign(weight, weight * keep)
+
+
+class TrainingStep:
+    """A step of training: batches of mixture [M, T], lengths [M], sources [M, C, T] -> loss in dB, and whether it was
+    taken.
+
+    The gradient is that of the mean over all mixtures of the step, of whatever batch and rank they are. It is limited
+    in norm after that. A step whose loss or gradient is not finite leaves everything as it was.
+
+    Args:
+        net_with_loss: NetWithLoss.
+        optimizer: what `make_optimizer` makes.
+        max_norm: largest norm of the whole gradient; 0 leaves it as it is.
+        ranks: processes that train together; with more than 1 their communication must be set up.
+        loss_scaler: mindspore.amp.LossScaler, or None.
+    """
+
+    def __init__(self, net_with_loss, optimizer, max_norm, ranks=1, loss_scaler=None):
+        self.net_with_loss, self.optimizer, self.max_norm = net_with_loss, optimizer, max_norm
+        self.loss_scaler = loss_scaler
+        self.gradients = SummedGradients(net_with_loss, optimizer.parameters)
+        self.add = Addition()
+        self.sum_over_ranks = SumOverRanks() if ranks > 1 else None
+        self.norm = Norm()
+        self.update = Update(optimizer, optimizer.decay > 0)
+
+    def set_train(self):
+        self.net_with_loss.set_train()
+        return self
+
+    def __call__(self, *batches):
+        scale = self.loss_scale
+        total = None
+        for batch in batches:
+            sums = self.gradients(*batch, ms.Tensor(scale, ms.float32))
+            total = sums if total is None else self.add(*total, *sums)
+        if self.sum_over_ranks is not None:
+            total = self.sum_over_ranks(*total)
+        loss, count, *gradients = total
+        weight = scale * float(count.asnumpy())
+        loss, norm = (float(value.asnumpy()) / weight for value in (loss, self.norm(*gradients)))
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        if self.loss_scaler is not None:
+            self.loss_scaler.adjust(ms.Tensor(finite))
+        if finite:
+            limit = self.max_norm / norm if 0 < self.max_norm < norm else 1.0
+            self.update(ms.Tensor(limit / weight, ms.float32), ms.Tensor(self.keep(), ms.float32), *gradients)
+        return loss, finite
+
+    def keep(self):
+        """What AdamW's decay leaves of the weights in a step."""
+        return 1 - self.learning_rate * self.optimizer.decay
+
+    @property
+    def loss_scale(self):
+        return 1.0 if self.loss_scaler is None else float(self.loss_scaler.scale_value.asnumpy())
+
+    @loss_scale.setter
+    def loss_scale(self, value):
+        if self.loss_scaler is not None:
+            self.loss_scaler.scale_value.set_data(ms.Tensor(value, ms.float32))
+
+    @property
+    def learning_rate(self):
+        return float(self.optimizer.learning_rate.asnumpy())
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self.optimizer.learning_rate.set_data(ms.Tensor(value, ms.float32))
 
 
 def make_optimizer(parameters, name, lr, l2=0.0, momentum=0.0):
-    """The optimiser of these parameters: "sgd" (with momentum) or "adam", with weight decay `l2`."""
+    """The optimiser of these parameters: "sgd" (with momentum), "adam" or "adamw", with weight decay `l2`.
+
+    AdamW (Loshchilov and Hutter 2019) shrinks the weights apart from the gradient: `decay` of the optimiser, 0 for the
+    others, is what `TrainingStep` shrinks them by. MindSpore's AdamWeightDecay is another, without Adam's correction of
+    the first steps.
+    """
     if name == "sgd":
-        return nn.SGD(parameters, lr, momentum=momentum, weight_decay=l2)
-    return nn.Adam(parameters, lr, weight_decay=l2)
+        optimizer = nn.SGD(parameters, lr, momentum=momentum, weight_decay=l2)
+    else:
+        optimizer = nn.Adam(parameters, lr, weight_decay=l2 if name == "adam" else 0.0)
+    optimizer.decay = l2 if name == "adamw" else 0.0
+    return optimizer
+
+
+class MovingAverage(nn.Cell):
+    """Exponential moving average of weights, kept in parameters of its own, `averages`, which begin as the weights."""
+
+    def __init__(self, weights, keep):
+        super().__init__()
+        self.keep = keep
+        self.weights = ParameterTuple(weights)
+        self.averages = self.weights.clone(prefix="ema", init="same")
+
+    def construct(self, keep):
+        return ops.HyperMap()(ops.partial(move_towards, keep), self.averages, self.weights)
+
+    def follow(self, steps):
+        """Take in the weights after so many steps; the first steps count more, so that the beginning is forgotten."""
+        self(ms.Tensor(np.float32(min(self.keep, (1 + steps) / (10 + steps)))))
+
+
+def move_towards(keep, average, weight):
+    return ops.assign(average, average * keep + weight * (1 - keep))

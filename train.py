@@ -1,210 +1,292 @@
 """Train Conv-TasNet.
 
     python train.py --train_dir index/tr --valid_dir index/cv --save_folder exp
-    python train.py --train_dir index/tr --valid_dir index/cv --save_folder exp --continue_from exp/last.ckpt
+    python train.py --config configs/paper.yaml --train_dir index/tr --valid_dir index/cv --save_folder exp
 
-After each epoch the validation set is separated whole, and the save folder gets last.ckpt and, when the validation
-loss is the lowest so far, best.ckpt. The loss is the negative SI-SNR in dB, so it falls below zero as training goes
-well. A run that goes on from a checkpoint takes the weights, the optimiser's state and the history from there; the
-options are given again, and the network's must be the same.
+The same command again goes on where the run in the save folder stopped, be it in the middle of an epoch, and ends with
+the weights that it would have had without the stop. run_folder.py says which files are in the folder. The loss is the
+negative SI-SNR in dB, so it falls below zero as training goes well.
 """
 
-import math
 import os
 import time
+from contextlib import nullcontext
+from itertools import islice
 
 from device import set_device
 
 import mindspore as ms
 import numpy as np
-from tqdm import tqdm
 
-from checkpoint import read_checkpoint, restore, write_checkpoint
-from config import NetworkOptions, parse, require_positive
-from data import describe, load_index, training_batches, utterance_batches
+from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
+from config import NetworkOptions, parse
+from data import describe, load_index, training_batches
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
-from network_define import NetWithLoss, TrainingStep, make_optimizer
-
-SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
-OPTIMIZER_OPTIONS = ("learning_rate", "momentum")  # parameters of MindSpore's optimisers that --lr, --momentum decide
+from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
+from precision import loss_scaler, set_precision
+from ranks import join
+from recipe import check_training, learning_rate, why_over
+from run_folder import best_epochs, drop_old, epoch_file, locked, write_config
+from state import State
+from validation import Validation, fill_up
+from watch import Watch
 
 
 def main(argv=None):
     args = parse(__doc__, "training_data", "data", "network", "training", "device", argv=argv)
-    check(args)
+    check_training(args)
     device = set_device(args.device_target, args.device_id)
-    train_index = load_index(args.train_dir, args.sample_rate)
-    valid_index = load_index(args.valid_dir, args.sample_rate)
-    for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
-        if index.speakers != args.C:
-            raise UserError(f"{path}: {index.speakers} sources in a mixture, but --C is {args.C}; make them agree")
-    training = Training(args)
-    print(f"device:     {device}, MindSpore {ms.__version__}")
-    print(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
-    print(f"training:   {describe(train_index, args.segment)}")
-    print(f"validation: {describe(valid_index, cv_maxlen=args.cv_maxlen)}")
-    training.run(train_index, valid_index)
-
-
-def check(args):
-    """Raise UserError for options that make no sense, and make the save folder."""
-    require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr")
-    for name in ("l2", "max_norm", "max_minutes", "seed"):
-        if not 0 <= getattr(args, name) < math.inf:
-            raise UserError(f"--{name} {getattr(args, name)}: must be a number, 0 or more")
-    if not 0 <= args.momentum < 1:
-        raise UserError(f"--momentum {args.momentum}: must be at least 0 and below 1")
-    if args.momentum and args.optimizer != "sgd":
-        raise UserError(f"--momentum {args.momentum}: adam has its own; take --optimizer sgd, or leave it out")
-    try:
-        os.makedirs(args.save_folder, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--save_folder {args.save_folder}: cannot be made ({error})") from None
-    if not os.access(args.save_folder, os.W_OK):
-        raise UserError(f"--save_folder {args.save_folder}: cannot be written to; choose another")
-    last = os.path.join(args.save_folder, "last.ckpt")
-    own = args.continue_from and os.path.dirname(os.path.realpath(args.continue_from))
-    if os.path.exists(last) and own != os.path.realpath(args.save_folder):
-        raise UserError(
-            f"--save_folder {args.save_folder}: holds a run already; go on with --continue_from {last}, or choose"
-            " another folder"
-        )
+    ranks = join(args.distribute)
+    with locked(args.save_folder) if ranks.is_first else nullcontext():
+        ranks.wait()  # until the folder is made and locked
+        train_index = load_index(args.train_dir, args.sample_rate)
+        valid_index = load_index(args.valid_dir, args.sample_rate)
+        for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
+            if index.speakers != args.C:
+                raise UserError(f"{path}: {index.speakers} sources in a mixture, but --C is {args.C}; make them agree")
+        training = Training(args, device, ranks, train_index, valid_index)
+        training.begin()
+        say = training.watch.say
+        say(f"device:     {ranks.count} x {device}, MindSpore {ms.__version__}, numpy {np.__version__}")
+        say(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
+        say(f"training:   {describe(train_index, args.segment)}")
+        say(f"validation: {describe(valid_index, cv_maxlen=args.cv_maxlen)}")
+        training.run()
 
 
 class Training:
-    """A network, its optimiser and how far they have come.
+    """A run of training.
 
     Args:
-        args: options of the groups "training_data", "data", "network" and "training" of config.py.
-
-    Raises UserError if `args.continue_from` is not a checkpoint of such a run.
+        args: options of the groups "training_data", "data", "network", "training" and "device" of config.py.
+        device: where it runs, as `set_device` returned it.
+        ranks: ranks.Ranks.
+        train_index, valid_index: what `data.load_index` opens.
     """
 
-    def __init__(self, args):
-        self.args = args
+    def __init__(self, args, device, ranks, train_index, valid_index):
+        self.args, self.ranks, self.train_index = args, ranks, train_index
         self.net = ConvTasNet(NetworkOptions.of(args), args.sample_rate, args.seed)
-        net_with_loss = NetWithLoss(self.net)
-        # One cell for each mode: switching one between them would compile it anew every epoch.
-        self.validation = NetWithLoss(self.net)
-        optimizer = make_optimizer(self.net.trainable_params(), args.optimizer, args.lr, args.l2, args.momentum)
-        self.step = TrainingStep(net_with_loss, optimizer, args.max_norm)
-        self.history = []  # one dict an epoch
-        if args.continue_from:
-            self.resume(args.continue_from)
+        set_precision(self.net, args.amp_level, args.amp_type, device)
+        weights = self.net.trainable_params()
+        optimizer = make_optimizer(weights, args.optimizer, args.lr, args.l2, args.momentum)
+        scaler = loss_scaler(args.amp_level, args.amp_type)
+        self.step = TrainingStep(NetWithLoss(self.net), optimizer, args.max_norm, ranks.count, scaler)
+        self.average = MovingAverage(weights, args.ema) if args.ema else None
+        train_set = [len(train_index), int(train_index.lengths.sum())]
+        options = vars(args) | {"ranks": ranks.count, "train_set": train_set}
+        self.state = State(self.net, self.step, self.average, options)
+        self.validate = Validation(self.net, valid_index, args, ranks)
+        self.steps_an_epoch = -(-len(self.batches(0)) // args.accumulate)
 
-    def resume(self, path):
-        """Take the weights, the optimiser's state and the history from a checkpoint."""
-        checkpoint = read_checkpoint(path)
-        self.history = checkpoint.progress.get("history", [])
-        if not self.history:
-            raise UserError(f"--continue_from {path}: not from a training run; take the last.ckpt of one")
-        if len(self.history) >= self.args.epochs:
-            raise UserError(f"--epochs {self.args.epochs}: {path} has {len(self.history)} behind it; ask for more")
-        if checkpoint.options != self.net.options or checkpoint.sample_rate != self.net.sample_rate:
-            raise UserError(
-                f"--continue_from {path}: its network is {checkpoint.options} at {checkpoint.sample_rate} Hz, but the"
-                f" options ask for {self.net.options} at {self.net.sample_rate} Hz; give the same options"
-            )
-        restore(self.net.parameters_and_names(), checkpoint.parameters, path)
-        restore(self.optimizer_state(), checkpoint.parameters, path)
+    def begin(self):
+        """Go on from where the folder's run, or that of --continue_from, stopped, if there is one.
 
-    def optimizer_state(self):
-        """Pairs of name and parameter: what the optimiser remembers beside the weights and its options."""
-        weights = {id(parameter) for parameter in self.net.get_parameters()}
-        state = [p for p in self.step.optimizer.get_parameters() if id(p) not in weights]
-        return [(f"optimizer.{p.name}", p) for p in state if p.name.split(".")[-1] not in OPTIMIZER_OPTIONS]
-
-    def run(self, train_index, valid_index):
-        """Train up to the last epoch, or until the time is over, validating and saving after each."""
-        args = self.args
-        self.deadline = time.monotonic() + 60 * (args.max_minutes or float("inf"))
-        valid_batches = utterance_batches(valid_index, args.batch_size, args.num_workers, args.cv_maxlen)
-        for epoch in range(len(self.history), args.epochs):
-            began = time.monotonic()
-            train_loss, steps, speed = self.train_epoch(train_index, epoch)
-            valid_loss = self.validate(valid_batches)
-            require_finite(valid_loss, f"validation after epoch {epoch + 1}")
-            best = min((past["valid_loss"] for past in self.history), default=float("inf"))
-            seconds = time.monotonic() - began
-            self.history.append(
-                {"steps": steps, "train_loss": train_loss, "valid_loss": valid_loss, "seconds": round(seconds, 1)}
-            )
-            self.save("last.ckpt")
-            if valid_loss < best:
-                self.save("best.ckpt")
-            print(
-                f"epoch {epoch + 1}: training loss {train_loss:.2f}, validation loss {valid_loss:.2f} dB"
-                f"{' (best)' if valid_loss < best else ''}, {steps} steps at {speed:.1f} s of audio/s, {seconds:.0f} s",
-                flush=True,
-            )
-            if time.monotonic() > self.deadline:
-                print(f"ended after {args.max_minutes:g} minutes (--max_minutes)")
-                break
-
-    def train_epoch(self, index, epoch):
-        """Train on every example once, as far as there is time.
-
-        Returns the mean loss in dB, the number of steps and the seconds of audio that a second went through. Raises
-        UserError once a loss is not finite.
+        Raises UserError if these options cannot go on from it.
         """
         args = self.args
-        batches = training_batches(
-            index, args.batch_size, args.segment, args.shuffle, args.seed, epoch, args.num_workers
-        )
-        self.step.set_train()
-        losses, counts, seconds = [], [], 0.0
-        began, last_line = None, time.monotonic()
-        with tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
-            for batch in progress:
-                losses.append(float(self.step(*fill_up(batch, batches.rows)).asnumpy()))
-                counts.append(len(batch[0]))
-                require_finite(losses[-1], f"step {len(losses)} of epoch {epoch + 1}")
-                now = time.monotonic()
-                if began is None:
-                    began = now  # the first step compiles the network, so the speed is that of the others
-                else:
-                    seconds += float(batch[1].asnumpy().sum()) / args.sample_rate
-                loss, speed = float(np.average(losses, weights=counts)), seconds / max(now - began, 1e-9)
-                state = f"loss {loss:.2f} dB, {speed:.1f} s of audio/s"
-                progress.set_postfix_str(state)
-                if progress.disable and now - last_line > SECONDS_BETWEEN_LINES:
-                    print(f"epoch {epoch + 1}, step {len(losses)} of {len(batches)}: {state}", flush=True)
-                    last_line = now
-                if now > self.deadline:
-                    break
-        return loss, len(losses), speed
+        self.best, self.best_average = (self.best_loss_in(name) for name in ("best.ckpt", "ema.ckpt"))
+        path = self.checkpoint_to_continue()
+        lines = self.state.read(path) if path else []
+        self.watch = Watch(args.save_folder, self.ranks.is_first, args.tensorboard, self.steps_done())
+        for line in lines:
+            self.watch.say(line)
+        if self.ranks.is_first:
+            write_config(args.save_folder, vars(args))
+        self.watch.show(self.state.history)
 
-    def validate(self, batches):
-        """Mean loss in dB over the validation set's utterances, each separated whole."""
-        self.validation.set_train(False)
-        losses, counts = [], []
-        for batch in tqdm(batches, desc="validating", unit="batch", disable=None, leave=False):
-            losses.append(float(self.validation(*fill_up(batch, batches.rows)).asnumpy()))
-            counts.append(len(batch[0]))
-        return float(np.average(losses, weights=counts))
+    def path(self, name):
+        return os.path.join(self.args.save_folder, name)
+
+    def steps_done(self):
+        return len(self.state.history) * self.steps_an_epoch + self.state.epoch["steps"]
+
+    def best_loss_in(self, name):
+        """The validation loss of a checkpoint in the folder; infinity if there is none."""
+        if not os.path.exists(self.path(name)):
+            return float("inf")
+        history = read_checkpoint(self.path(name)).progress["history"]
+        return history[-1]["ema_valid_loss" if name == "ema.ckpt" else "valid_loss"]
+
+    def checkpoint_to_continue(self):
+        """last.ckpt of the folder, or else --continue_from, or None.
+
+        Raises UserError if the folder holds a run that did not begin from --continue_from.
+        """
+        last, other = self.path("last.ckpt"), self.args.continue_from
+        if not os.path.exists(last):
+            return other
+        if other and os.path.realpath(other) != os.path.realpath(last):
+            began_from = read_checkpoint(last).progress.get("options", {}).get("continue_from")
+            if began_from != other:
+                raise UserError(
+                    f"--save_folder {self.args.save_folder}: holds a run already, which --continue_from {other} would"
+                    " write over; leave that out to go on, or choose another folder"
+                )
+        return last
+
+    def run(self):
+        """Train until the options say that it is over, or the time is, validating and saving after each epoch."""
+        self.deadline = time.monotonic() + 60 * (self.args.max_minutes or float("inf"))
+        while not (reason := why_over(self.args, self.state.valid_losses)):
+            self.train_epoch()
+            self.end_epoch()
+            if self.time_is_over():
+                reason = f"ended after {self.args.max_minutes:g} minutes (--max_minutes)"
+                break
+        self.watch.say(reason)
+        if self.args.average_best:
+            self.average_best()
+
+    def time_is_over(self):
+        return bool(self.args.max_minutes) and self.ranks.any(time.monotonic() > self.deadline)
+
+    def batches(self, first, share=None):
+        """The training batches of this epoch from `first` on; `share` of them (default: this rank's)."""
+        args, epoch, share = self.args, len(self.state.history), share or self.ranks.share
+        return training_batches(
+            self.train_index,
+            args.batch_size * self.ranks.count // share[1],
+            args.segment,
+            args.shuffle,
+            args.seed,
+            epoch,
+            args.num_workers,
+            share,
+            first,
+        )
+
+    def train_epoch(self):
+        """Train on what is left of this epoch, as far as there is time, saving on the way."""
+        args, state = self.args, self.state
+        before, began = state.epoch["seconds"], time.monotonic()
+        self.step.set_train()
+        with self.watch.epoch_bar(len(state.history), self.steps_an_epoch, state.epoch["steps"]) as bar:
+            for group in self.groups_of_batches():
+                rate = learning_rate(args, state.valid_losses, self.steps_done(), args.epochs * self.steps_an_epoch)
+                self.step.learning_rate = rate
+                loss, taken = self.step(*group)
+                lengths = np.concatenate([batch[1].asnumpy() for batch in group])
+                mixtures, samples = self.ranks.sum((lengths > 0).sum(), lengths.sum())
+                state.epoch["steps"] += 1
+                if taken:
+                    state.epoch["loss"] += loss * mixtures
+                    state.epoch["mixtures"] += mixtures
+                    state.bad_steps = 0
+                    if self.average is not None:
+                        self.average.follow(self.steps_done())
+                else:
+                    self.skip(loss)
+                state.epoch["seconds"] = before + time.monotonic() - began
+                bar.step(loss, state.mean_loss, rate, samples / args.sample_rate, self.steps_done())
+                if args.save_every and state.epoch["steps"] % args.save_every == 0:
+                    self.save("last.ckpt")
+                if self.time_is_over():
+                    break
+            self.speed = bar.speed
+
+    def groups_of_batches(self):
+        """What is left of this epoch: tuples of the --accumulate batches of a step."""
+        done = self.state.epoch["steps"]
+        if done == self.steps_an_epoch:
+            return
+        batches = self.batches(done * self.args.accumulate)
+        filled = (fill_up(batch, batches.rows) for batch in batches)
+        while group := tuple(islice(filled, self.args.accumulate)):
+            yield group
+
+    def skip(self, loss):
+        """Count a step that was not taken. Raises UserError if there were too many in a row."""
+        state, args = self.state, self.args
+        state.epoch["skipped"] += 1
+        state.bad_steps += 1
+        batches = self.batches((state.epoch["steps"] - 1) * args.accumulate, share=(0, 1))
+        files = [self.train_index.names[utterance] for utterance in batches.order[: batches.rows * args.accumulate]]
+        self.watch.say(
+            f"epoch {len(state.history) + 1}, step {state.epoch['steps']}: skipped, since its"
+            f" {'gradient' if np.isfinite(loss) else 'loss'} is not finite; its files: {', '.join(files)}"
+        )
+        if state.bad_steps >= args.max_bad_steps:
+            raise UserError(
+                f"{state.bad_steps} steps in a row without a finite loss and gradient (--max_bad_steps); the last good"
+                f" checkpoint is in {args.save_folder}: look at the files that train.log names, lower --lr or"
+                " --max_norm, and go on"
+            )
+
+    def end_epoch(self):
+        """Validate, save and tell."""
+        state = self.state
+        began = time.monotonic()
+        self.share_averages()
+        loss = self.validate()
+        entry = {
+            "epoch": len(state.history) + 1,
+            "steps": state.epoch["steps"],
+            "skipped": state.epoch["skipped"],
+            "lr": self.step.learning_rate,
+            "train_loss": state.mean_loss,
+            "valid_loss": loss,
+            "valid_si_snri": self.validate.improvement(loss),
+        }
+        if self.average is not None:
+            with state.averaged_weights():
+                entry["ema_valid_loss"] = self.validate()
+            entry["ema_valid_si_snri"] = self.validate.improvement(entry["ema_valid_loss"])
+        entry["seconds"] = round(state.epoch["seconds"] + time.monotonic() - began, 1)
+        state.history.append(entry)
+        state.begin_epoch()
+        best = " (best)" if loss < self.best else ""
+        averaged = f" ({entry['ema_valid_si_snri']:.2f} with averaged weights)" if self.average is not None else ""
+        skipped = f", {entry['skipped']} skipped" if entry["skipped"] else ""
+        self.watch.say(
+            f"epoch {entry['epoch']}: training loss {entry['train_loss']:.2f}, validation loss {loss:.2f} dB{best},"
+            f" SI-SNR improvement {entry['valid_si_snri']:.2f} dB{averaged}, {entry['steps']} steps{skipped} at"
+            f" {self.speed:.1f} s of audio/s, lr {entry['lr']:.3g}, {entry['seconds']:.0f} s"
+        )
+        self.save_epoch(entry)
+        self.watch.show(state.history)
+
+    def save_epoch(self, entry):
+        """Write the checkpoints of an epoch. last.ckpt comes last: a run killed before it ends the epoch again."""
+        args = self.args
+        if args.keep_checkpoint_max or args.average_best:
+            self.save(epoch_file(entry["epoch"]))
+        if entry["valid_loss"] < self.best:
+            self.best = entry["valid_loss"]
+            self.save("best.ckpt")
+        if entry.get("ema_valid_loss", float("inf")) < self.best_average:
+            self.best_average = entry["ema_valid_loss"]
+            with self.state.averaged_weights():
+                self.save("ema.ckpt")
+        self.save("last.ckpt")
+        if self.ranks.is_first:
+            drop_old(args.save_folder, self.state.valid_losses, args.keep_checkpoint_max, args.average_best)
 
     def save(self, name):
-        """Write a checkpoint that `resume` takes up."""
-        path = os.path.join(self.args.save_folder, name)
-        write_checkpoint(path, self.net, {"history": self.history}, self.optimizer_state())
+        self.share_averages()
+        if self.ranks.is_first:
+            self.state.write(self.path(name))
 
+    def share_averages(self):
+        """BN's running averages, which each rank keeps of its own batches, become their mean."""
+        self.ranks.mean_of([parameter for parameter in self.net.get_parameters() if not parameter.requires_grad])
 
-def require_finite(loss, where):
-    """Raise UserError before a network that is beyond repair is saved."""
-    if not np.isfinite(loss):
-        raise UserError(f"{where}: the loss is {loss}; lower --lr or --max_norm and go on from the last checkpoint")
-
-
-def fill_up(batch, batch_size):
-    """Fill a smaller last batch up with silence of length 0, which the loss leaves out: a new shape would be compiled.
-
-    Takes and returns mixture [M, T], lengths [M] and sources [M, C, T].
-    """
-    missing = batch_size - len(batch[0])
-    if missing == 0:
-        return batch
-    return tuple(ms.Tensor(np.pad(column.asnumpy(), [(0, missing)] + [(0, 0)] * (column.ndim - 1))) for column in batch)
+    def average_best(self):
+        """Write average.ckpt, the mean of the best epochs' weights, and say how good it is."""
+        epochs = best_epochs(self.state.valid_losses, self.args.average_best)
+        paths = [self.path(epoch_file(epoch)) for epoch in epochs]
+        paths = [path for path in paths if os.path.exists(path)]  # those of --continue_from are in its folder
+        if not paths:
+            return
+        restore(self.net.parameters_and_names(), average_weights(paths), paths[0])
+        loss = self.validate()
+        if self.ranks.is_first:
+            write_checkpoint(self.path("average.ckpt"), self.net, {"valid_loss": loss})
+        self.watch.say(
+            f"mean of the best {len(paths)} epochs: validation loss {loss:.2f} dB, SI-SNR improvement"
+            f" {self.validate.improvement(loss):.2f} dB"
+        )
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def training_step(args):
     optimizer = make_optimizer(net.trainable_params(), name, lr)
     step = TrainingStep(NetWithLoss(net), optimizer, max_norm).set_train()
     batch = noise(args)
-    return lambda: step(*batch).asnumpy(), {"parameters": parameter_count(net)}
+    return lambda: step(batch), {"parameters": parameter_count(net)}
 
 
 def matrix_products(args):

@@ -1,12 +1,14 @@
 """config.py: the command line, the network's options and what is refused among them."""
 
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
 from config import GROUPS, NETWORK, NetworkOptions, parse, require_positive
 from errors import UserError
 
+ROOT = Path(__file__).resolve().parent.parent
 INVALID = [
     *[{name: value} for name in ("N", "L", "B", "H", "P", "X", "R", "C") for value in (0, -1)],
     {"Sc": -1},
@@ -84,3 +86,70 @@ def test_values_that_must_be_positive(value):
     require_positive(Namespace(lr=1e-3, epochs=1), "lr", "epochs")
     with pytest.raises(UserError, match=r"--lr .*: must be above 0"):
         require_positive(Namespace(lr=value, epochs=1), "lr", "epochs")
+
+
+TRAIN = ("training_data", "data", "network", "training", "device")
+FOLDERS = ["--train_dir", "tr", "--valid_dir", "cv", "--save_folder", "exp"]
+
+
+def parse_with_file(tmp_path, text, *more):
+    (tmp_path / "run.yaml").write_text(text)
+    return parse("", *TRAIN, argv=["--config", str(tmp_path / "run.yaml"), *more])
+
+
+def test_command_line_comes_before_the_file_and_the_file_before_the_default(tmp_path):
+    args = parse_with_file(tmp_path, "lr: 1e-4\nbatch-size: 7\nnorm_type: cLN\nsegment: 3\n", *FOLDERS, "--lr", "0.5")
+    assert (args.lr, args.batch_size, args.norm_type, args.segment, args.X) == (0.5, 7, "cLN", 3.0, 8)
+    assert isinstance(args.segment, float)
+
+
+def test_required_options_may_stand_in_the_file(tmp_path):
+    args = parse_with_file(tmp_path, "train_dir: a\nvalid_dir: b\nsave_folder: c\ncontinue_from:\n")
+    assert (args.train_dir, args.valid_dir, args.save_folder, args.continue_from) == ("a", "b", "c", None)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("lrr: 1", "lrr is no option"),
+        ("config: a.yaml", "config is no option"),
+        ("lr: fast", "lr: fast must be a float"),
+        ("N: 2.5", "N: 2.5 must be a int"),
+        ("causal: true", "causal: True must be a int"),
+        ("optimizer: lion", "optimizer: lion: choose from"),
+        ("lr", "must be lines of"),
+        ("- lr", "must be lines of"),
+        ("lr: [1", "cannot be read as YAML"),
+    ],
+)
+def test_bad_file_is_one_line_naming_it(tmp_path, text, message):
+    with pytest.raises(UserError) as error:
+        parse_with_file(tmp_path, text, *FOLDERS)
+    assert str(error.value).startswith(f"--config {tmp_path / 'run.yaml'}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file():
+    with pytest.raises(UserError, match=r"--config nowhere\.yaml: cannot be read"):
+        parse("", *TRAIN, argv=["--config", "nowhere.yaml", *FOLDERS])
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("model_zoo", dict(optimizer="sgd", lr=0.01, batch_size=2, epochs=100, N=512, L=20, B=256, X=8, R=4)),
+        (
+            "paper",
+            dict(N=512, L=16, B=128, Sc=128, H=512, X=8, R=3, optimizer="adam", lr=1e-3, max_norm=5.0, segment=3.0)
+            | dict(batch_size=24, schedule="halve", patience=5, early_stop=30),
+        ),
+    ],
+)
+def test_files_that_come_along(name, expected):
+    from recipe import check_training
+
+    args = parse("", *TRAIN, argv=["--config", str(ROOT / "configs" / f"{name}.yaml"), *FOLDERS])
+    check_training(args)
+    NetworkOptions.of(args)
+    assert {option: getattr(args, option) for option in expected} == expected

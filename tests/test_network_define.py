@@ -7,7 +7,7 @@ from mindspore import ops
 
 from config import NetworkOptions
 from model import ConvTasNet
-from network_define import NetWithLoss, TrainingStep, make_optimizer
+from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
 
 SIZES = dict(N=12, L=8, B=6, H=8, X=2, R=1)
 
@@ -41,7 +41,7 @@ def test_whole_gradient_is_clipped_to_max_norm(pynative, part):
     gradients = ops.grad(net_with_loss, None, net.trainable_params())(*batch())
     gradients = [gradient.asnumpy() for gradient in gradients]
     before = values(net)
-    TrainingStep(net_with_loss, make_optimizer(net.trainable_params(), "sgd", 1.0), part * norm(gradients))(*batch())
+    TrainingStep(net_with_loss, make_optimizer(net.trainable_params(), "sgd", 1.0), part * norm(gradients))(batch())
     moved = [old - new for old, new in zip(before, values(net), strict=True)]
     scale = part if part == 0.5 else 1.0
     for step, gradient in zip(moved, gradients, strict=True):
@@ -58,6 +58,22 @@ def test_momentum_and_weight_decay_of_sgd(pynative):
         velocity = 0.9 * velocity + gradient + 0.5 * expected
         expected -= 0.1 * velocity
         assert weight.asnumpy() == pytest.approx([expected], rel=1e-5)
+
+
+def test_decay_of_adamw_is_apart_from_the_gradient(pynative):
+    """Two steps by the definition (Loshchilov and Hutter 2019, algorithm 2), through the step that decays."""
+    net = ConvTasNet(NetworkOptions(**SIZES), 8000)
+    net_with_loss = NetWithLoss(net)
+    weight = net.decoder.weight
+    expected, first, second = weight.asnumpy().astype(np.float64), 0.0, 0.0
+    step = TrainingStep(net_with_loss, make_optimizer(net.trainable_params(), "adamw", 0.01, l2=0.1), 0.0)
+    for count in (1, 2):
+        gradient = ops.grad(net_with_loss, None, [weight])(*batch())[0].asnumpy().astype(np.float64)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        update = first / (1 - 0.9**count) / (np.sqrt(second / (1 - 0.999**count)) + 1e-8)
+        expected = expected * (1 - 0.01 * 0.1) - 0.01 * update
+        step(batch())
+        np.testing.assert_allclose(weight.asnumpy(), expected, atol=2e-5)
 
 
 def test_adam_moves_by_its_rate_first(pynative):
@@ -81,5 +97,77 @@ def test_steps_lower_the_loss(device, optimizer):
     net = ConvTasNet(NetworkOptions(**SIZES), 8000)
     rate = {"adam": 1e-2, "sgd": 1e-2}[optimizer]
     step = TrainingStep(NetWithLoss(net), make_optimizer(net.trainable_params(), optimizer, rate), 5.0).set_train()
-    losses = [float(step(*batch()).asnumpy()) for _ in range(40)]
+    losses = [step(batch())[0] for _ in range(40)]
     assert losses[-1] < losses[0] - 1
+
+
+def parts(whole, *bounds):
+    """A batch cut into smaller ones, filled up to the size of the largest with rows of length 0."""
+    size = max(stop - start for start, stop in bounds)
+    cut = [[column.asnumpy()[start:stop] for column in whole] for start, stop in bounds]
+    return [
+        tuple(ms.Tensor(np.pad(column, [(0, size - len(column))] + [(0, 0)] * (column.ndim - 1))) for column in batch)
+        for batch in cut
+    ]
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 0.5])
+def test_accumulated_batches_make_the_step_of_one_large_batch(device, max_norm):
+    """Three batches of 2, 2 and 1 mixtures against one of 5, over two steps."""
+    whole, weights, losses = batch(M=5), [], []
+    for batches in ([whole], parts(whole, (0, 2), (2, 4), (4, 5))):
+        net = ConvTasNet(NetworkOptions(**SIZES), 8000)
+        step = TrainingStep(NetWithLoss(net), make_optimizer(net.trainable_params(), "sgd", 0.1), max_norm).set_train()
+        losses.append([step(*batches)[0] for _ in range(2)])
+        weights.append(values(net))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_step_that_is_not_finite_changes_nothing(device, optimizer):
+    net = ConvTasNet(NetworkOptions(**SIZES), 8000)
+    step = TrainingStep(NetWithLoss(net), make_optimizer(net.trainable_params(), optimizer, 0.1, l2=0.1), 5.0)
+    assert step(batch())[1]
+    before = [parameter.asnumpy().copy() for parameter in step.optimizer.get_parameters()]
+    mixture, lengths, sources = batch()
+    broken = sources.asnumpy()
+    broken[0, 0, 10] = np.inf
+    loss, taken = step((mixture, lengths, ms.Tensor(broken)))
+    assert not taken
+    assert not np.isfinite(loss)
+    for old, parameter in zip(before, step.optimizer.get_parameters(), strict=True):
+        np.testing.assert_array_equal(parameter.asnumpy(), old, err_msg=parameter.name)
+    assert step(batch())[1]
+
+
+def test_loss_scale_changes_no_step_and_falls_where_one_overflows(device):
+    """In float32 a scale of a power of two is exact, so that the step must be the same to the bit."""
+    weights = []
+    for scaler in (None, ms.amp.DynamicLossScaler(2.0**10, 2, 1000)):
+        net = ConvTasNet(NetworkOptions(**SIZES), 8000)
+        step = TrainingStep(NetWithLoss(net), make_optimizer(net.trainable_params(), "adam", 0.1), 5.0, 1, scaler)
+        step(batch())
+        weights.append(values(net))
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    step.loss_scale = 2.0**127
+    assert step(batch())[1] is False
+    assert step.loss_scale == 2.0**126
+
+
+def test_moving_average(device):
+    weight = ms.Parameter(ms.Tensor([1.0, 2.0], ms.float32), name="weight")
+    average = MovingAverage([weight], 0.9)
+    expected = np.array([1.0, 2.0])
+    for steps, value in enumerate(([3.0, 5.0], [7.0, -1.0], [0.0, 1.0]), start=1):
+        weight.set_data(ms.Tensor(value, ms.float32))
+        average.follow(steps)
+        keep = (1 + steps) / (10 + steps)
+        expected = keep * expected + (1 - keep) * np.array(value)
+        np.testing.assert_allclose(average.averages[0].asnumpy(), expected, rtol=1e-6)
+        np.testing.assert_array_equal(weight.asnumpy(), value)
+    before = average.averages[0].asnumpy().copy()
+    average.follow(10**6)
+    np.testing.assert_allclose(average.averages[0].asnumpy(), 0.9 * before + 0.1 * np.array([0.0, 1.0]), rtol=1e-6)

@@ -1,0 +1,73 @@
+"""What the training options ask for: whether they go together, the learning rate of a step, and when to stop.
+
+The learning rate and the end are functions of the options, the step and the validation losses so far, and of nothing
+else, so that a run that went on has what one that did not stop would have.
+"""
+
+import math
+
+from config import require_positive
+from errors import UserError
+
+
+def check_training(args):
+    """Raise UserError for training options that make no sense, alone or together."""
+    require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience")
+    require_positive(args, "max_bad_steps")
+    least_zero = ("l2", "max_norm", "max_minutes", "seed", "warmup", "early_stop", "average_best", "save_every")
+    for name in (*least_zero, "keep_checkpoint_max"):
+        if not 0 <= getattr(args, name) < math.inf:
+            raise UserError(f"--{name} {getattr(args, name)}: must be a number, 0 or more")
+    for name in ("momentum", "ema"):
+        if not 0 <= getattr(args, name) < 1:
+            raise UserError(f"--{name} {getattr(args, name)}: must be at least 0 and below 1")
+    if args.momentum and args.optimizer != "sgd":
+        raise UserError(
+            f"--momentum {args.momentum}: {args.optimizer} has its own; take --optimizer sgd, or leave it out"
+        )
+    if args.schedule == "halve" and 0 < args.early_stop <= args.patience:
+        raise UserError(
+            f"--early_stop {args.early_stop}: ends training before --patience {args.patience} can halve the learning"
+            " rate; make it larger, or take --schedule constant"
+        )
+
+
+def learning_rate(args, valid_losses, step, steps_in_all):
+    """The learning rate of a step.
+
+    Args:
+        args: options of the group "training".
+        valid_losses: validation loss of each epoch so far.
+        step: steps before this one, in all epochs.
+        steps_in_all: steps that --epochs make.
+    """
+    rate = args.lr
+    if args.schedule == "halve":
+        rate *= 0.5 ** halvings(valid_losses, args.patience)
+    elif args.schedule == "cosine":
+        rate *= (1 + math.cos(math.pi * min(step / steps_in_all, 1))) / 2
+    return rate * min(1, (step + 1) / (args.warmup + 1))
+
+
+def halvings(valid_losses, patience):
+    """How often `patience` epochs in a row brought no improvement; each halving begins a new count."""
+    number, best, waited = 0, math.inf, 0
+    for loss in valid_losses:
+        if loss < best:
+            best, waited = loss, 0
+        else:
+            waited += 1
+        if waited == patience:
+            number, waited = number + 1, 0
+    return number
+
+
+def why_over(args, valid_losses):
+    """Why training is over after these epochs, or None."""
+    if len(valid_losses) >= args.epochs:
+        return f"{len(valid_losses)} epochs are done (--epochs {args.epochs})"
+    if valid_losses and args.early_stop:
+        waited = len(valid_losses) - 1 - valid_losses.index(min(valid_losses))
+        if waited >= args.early_stop:
+            return f"{waited} epochs without improvement (--early_stop {args.early_stop})"
+    return None

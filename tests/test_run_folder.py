@@ -1,0 +1,114 @@
+"""run_folder.py: the lock, changed options, and which checkpoints stay."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import parse
+from errors import UserError
+from run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
+
+ROOT = Path(__file__).resolve().parent.parent
+THEN = {
+    "N": 512,
+    "sample_rate": 8000,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "batch_size": 4,
+    "ranks": 1,
+    "accumulate": 1,
+    "segment": 4.0,
+    "shuffle": 1,
+    "seed": 0,
+    "train_set": [10, 1000],
+    "train_dir": "a",
+    "save_folder": "exp",
+    "continue_from": None,
+}
+
+
+def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path):
+    with locked(tmp_path), pytest.raises(UserError, match=r"another run writes there, process \d+ on \S+; "):  # noqa: SIM117
+        with locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    code = "import os, signal, sys\nfrom run_folder import locked\n"
+    code += "with locked(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT).returncode == -signal.SIGKILL
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/exp: cannot be written to"), locked(tmp_path / "file" / "exp"):
+        pass
+
+
+def test_changes_are_reported_line_by_line():
+    now = THEN | {"lr": 5e-4, "train_dir": "b", "save_folder": "other", "continue_from": "exp/last.ckpt"}
+    assert changes("exp/last.ckpt", THEN, now, in_epoch=True) == [
+        "changed since last.ckpt: lr 0.001 -> 0.0005",
+        "changed since last.ckpt: train_dir a -> b",
+    ]
+    assert changes("exp/last.ckpt", THEN, dict(THEN), in_epoch=True) == []
+
+
+@pytest.mark.parametrize("change", [{"N": 256}, {"sample_rate": 16000}, {"optimizer": "sgd"}])
+def test_what_a_run_cannot_go_on_with(change):
+    for in_epoch in (False, True):
+        with pytest.raises(UserError, match=str(next(iter(change.values())))):
+            changes("last.ckpt", THEN, THEN | change, in_epoch)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 8},
+        {"ranks": 2},
+        {"accumulate": 2},
+        {"segment": 3.0},
+        {"shuffle": 0},
+        {"seed": 1},
+        {"train_set": [11, 1100]},
+    ],
+)
+def test_what_cannot_change_in_the_middle_of_an_epoch(change):
+    assert len(changes("last.ckpt", THEN, THEN | change, in_epoch=False)) == 1
+    with pytest.raises(UserError, match="in the middle of an epoch"):
+        changes("last.ckpt", THEN, THEN | change, in_epoch=True)
+
+
+def test_twice_the_devices_with_half_the_batch_go_on_in_the_middle_of_an_epoch():
+    assert len(changes("last.ckpt", THEN, THEN | {"batch_size": 2, "ranks": 2}, in_epoch=True)) == 2
+
+
+def test_latest_and_best_epochs_stay(tmp_path):
+    losses = [5, 1, 4, 2, 3, 6]
+    assert best_epochs(losses, 2) == [2, 4]
+    for epoch in range(1, 8):  # the seventh was written by a run that was killed before last.ckpt knew of it
+        (tmp_path / epoch_file(epoch)).touch()
+    others = ["last.ckpt", "best.ckpt", "ema.ckpt", "average.ckpt", "epoch_x.ckpt", "epoch_0001.ckpt.bak"]
+    for name in others:
+        (tmp_path / name).touch()
+    drop_old(tmp_path, losses, latest=2, best=2)
+    assert {file.name for file in tmp_path.iterdir()} == {*map(epoch_file, (2, 4, 5, 6, 7)), *others}
+    drop_old(tmp_path, losses, latest=0, best=0)
+    assert {file.name for file in tmp_path.iterdir()} == {epoch_file(7), *others}
+
+
+def test_the_saved_configuration_gives_the_same_options(tmp_path):
+    groups = ("training_data", "data", "network", "training", "device")
+    folders = ["--train_dir", "tr", "--valid_dir", "cv", "--save_folder", str(tmp_path)]
+    args = parse("", *groups, argv=[*folders, "--lr", "1e-5", "--norm_type", "cLN", "--ema", "0.99", "--N", "64"])
+    write_config(tmp_path, vars(args))
+    config = str(tmp_path / "config.yaml")
+    again = parse("", *groups, argv=["--config", config, "--save_folder", str(tmp_path)])
+    assert vars(again) == vars(args) | {"config": config}

@@ -1,0 +1,149 @@
+"""What a person sees of a training run: lines and a progress bar, train.log, history.jsonl, curves.png, TensorBoard."""
+
+import json
+import os
+import sys
+import time
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from errors import UserError
+from files import whole_file
+
+SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
+STEPS_TO_ESTIMATE = 10
+
+
+class Watch:
+    """Tells of a run. Does nothing on all ranks but the first.
+
+    Args:
+        folder: of the run; train.log in it is added to.
+        is_first: whether this is the first rank.
+        tensorboard: whether to write TensorBoard events into folder/tensorboard.
+        step: steps that are done, so that later events of a run that was killed are left out.
+
+    Raises UserError if TensorBoard's writer is not installed.
+    """
+
+    def __init__(self, folder, is_first, tensorboard=False, step=0):
+        self.folder, self.is_first, self.events = folder, is_first, None
+        if tensorboard and is_first:
+            try:
+                from tensorboardX import SummaryWriter  # only this option needs it
+            except ImportError:
+                raise UserError(
+                    "--tensorboard 1: needs tensorboardX; pip install -r requirements-extras.txt, or leave it out"
+                ) from None
+            self.events = SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=step + 1)
+
+    def say(self, text):
+        """Print a line and add it to train.log with the time."""
+        if not self.is_first:
+            return
+        tqdm.write(text)
+        sys.stdout.flush()
+        try:
+            with open(os.path.join(self.folder, "train.log"), "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        except OSError as error:
+            raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
+
+    def epoch_bar(self, epoch, steps, done):
+        """A bar for an epoch, from 0, of so many steps, of which some are done: see `EpochBar`."""
+        return EpochBar(self, epoch, steps, done)
+
+    def show(self, history):
+        """Write history.jsonl and draw curves.png anew; the last epoch goes to TensorBoard."""
+        if not (self.is_first and history):
+            return
+        path = os.path.join(self.folder, "history.jsonl")
+        with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(epoch) + "\n" for epoch in history)
+        with whole_file(os.path.join(self.folder, "curves.png")) as partial:
+            draw(history).savefig(partial, dpi=100)
+        if self.events is not None:
+            for name in history[-1].keys() - {"epoch"}:
+                self.events.add_scalar(f"epoch/{name}", history[-1][name], len(history))
+            self.events.flush()
+
+
+class EpochBar:
+    """Progress of an epoch: on a terminal a bar, in a file a line a minute. Use it in a `with` statement."""
+
+    def __init__(self, watch, epoch, steps, done):
+        self.watch, self.epoch, self.steps, self.done = watch, epoch, steps, done
+        self.bar = tqdm(
+            desc=f"epoch {epoch + 1}",
+            unit="step",
+            total=steps,
+            initial=done,
+            disable=None if watch.is_first else True,
+            leave=False,
+        )
+        self.here = 0  # steps since this process began the epoch
+        self.seconds_of_audio, self.began, self.last_line = 0.0, None, time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    @property
+    def speed(self):
+        """Seconds of audio a second, the first step, which compiles the network, left out."""
+        return self.seconds_of_audio / max(time.monotonic() - self.began, 1e-9) if self.began else 0.0
+
+    def step(self, loss, mean_loss, lr, seconds_of_audio, step):
+        """A step is done: its loss, the epoch's mean loss, learning rate, audio and number in the whole run."""
+        now = time.monotonic()
+        self.here += 1
+        self.done += 1
+        self.bar.update()
+        if self.began is None:
+            self.began = now
+        else:
+            self.seconds_of_audio += seconds_of_audio
+        state = f"loss {mean_loss:.2f}, SI-SNR {-loss:.2f} dB, lr {lr:.3g}, {self.speed:.1f} s of audio/s"
+        self.bar.set_postfix_str(state)
+        seconds_a_step = (now - self.began) / max(self.here - 1, 1)
+        if self.here == STEPS_TO_ESTIMATE and self.steps > STEPS_TO_ESTIMATE:
+            self.watch.say(
+                f"an epoch takes about {duration(self.steps * seconds_a_step)}, {seconds_a_step:.2f} s a step"
+            )
+        if self.bar.disable and self.watch.is_first and now - self.last_line > SECONDS_BETWEEN_LINES:
+            left = duration((self.steps - self.done) * seconds_a_step)
+            print(f"epoch {self.epoch + 1}, step {self.done} of {self.steps}: {state}, {left} left", flush=True)
+            self.last_line = now
+        if self.watch.events is not None:
+            self.watch.events.add_scalar("step/loss", loss, step)
+            self.watch.events.add_scalar("step/lr", lr, step)
+
+
+def duration(seconds):
+    """Seconds in words, such as "2 h 05 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def draw(history):
+    """The loss and the SI-SNR improvement over the epochs of a history: a matplotlib Figure."""
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(history) + 1)
+    curves = {"training": (left, "train_loss"), "validation": (left, "valid_loss"), "weights": (right, "valid_si_snri")}
+    curves |= {"validation, moving average": (left, "ema_valid_loss"), "moving average": (right, "ema_valid_si_snri")}
+    for label, (axes, name) in curves.items():
+        if name in history[-1]:
+            axes.plot(epochs, [epoch.get(name, float("nan")) for epoch in history], marker=".", label=label)
+    left.set_ylabel("loss (negative SI-SNR), dB")
+    right.set_ylabel("SI-SNR improvement of the validation set, dB")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
