@@ -135,11 +135,13 @@ start_by_msrun() {
     if ((status)); then
         ended="$(sed -n 's/.*Worker process \([0-9]*\) exit with exception. Error code: \(-\{0,1\}[0-9]*\).*/\1 \2/p' \
             "$logs/msrun.log" | head -n 1)"
-        rank="$(grep -l "process ${ended% *}\$" "$logs"/rank_*.log 2>/dev/null | sed 's/.*rank_\([0-9]*\)\.log/\1/')"
-        if [[ -n "$ended" && -n "$rank" ]]; then
-            say_who "$rank" "${ended% *}" "${ended#* }"
+        if [[ -n "$ended" ]]; then
+            rank="$({ grep -l "process ${ended% *}\$" "$logs"/rank_*.log || true; } | sed 's/.*rank_\([0-9]*\)\.log/\1/')"
+            if [[ -n "$rank" ]]; then
+                say_who "$rank" "${ended% *}" "${ended#* }"
+            fi
         fi
-        { grep -h '^error: ' "$logs"/rank_*.log || true; } | sort -u >&2
+        { grep -hs '^error: ' "$logs"/rank_*.log || true; } | sort -u >&2
         fail "a rank ended before it had met the others; see $logs" 1
     fi
 }

@@ -134,9 +134,7 @@ def test_a_step_that_is_not_finite_changes_nothing(device, optimizer):
     mixture, lengths, sources = batch()
     broken = sources.asnumpy()
     broken[0, 0, 10] = np.inf
-    loss, taken = step((mixture, lengths, ms.Tensor(broken)))
-    assert not taken
-    assert not np.isfinite(loss)
+    assert not step((mixture, lengths, ms.Tensor(broken)))[1]
     for old, parameter in zip(before, step.optimizer.get_parameters(), strict=True):
         np.testing.assert_array_equal(parameter.asnumpy(), old, err_msg=parameter.name)
     assert step(batch())[1]

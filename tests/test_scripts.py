@@ -1,5 +1,6 @@
 """scripts/*.sh, run in a stand-in checkout whose interpreter only notes its command lines; its path has a space."""
 
+import json
 import os
 import re
 import shutil
@@ -30,7 +31,8 @@ case "$*" in
         touch "$folder/a.wav" "$folder/b.wav" "$folder/c.wav"
         ;;
     "evaluate.py "*) printf '%s\n' "utterances: 3" "Average SISNR improvement: 7.50" ;;
-    "-u "*) echo "output of $*" ;;
+    *"/rank_table.py "*) exec "$REAL_PYTHON" "$@" ;;
+    "-u "*) echo "output of $*${RANK_ID:+, rank $RANK_ID of $RANK_SIZE on device $DEVICE_ID}" ;;
 esac
 """
 
@@ -42,8 +44,8 @@ class Checkout:
         self.root, self.user = folder / "a checkout", folder / "user's folder"
         self.user.mkdir()
         shutil.copytree(ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-        for requirements in ROOT.glob("requirements*.txt"):
-            shutil.copy(requirements, self.root)
+        for file in (*ROOT.glob("requirements*.txt"), ROOT / "errors.py"):
+            shutil.copy(file, self.root)
         self.python = folder / "python of ours"
         self.python.write_text(INTERPRETER)
         self.python.chmod(0o755)
@@ -55,6 +57,7 @@ class Checkout:
         environment = {
             "PYTHON": str(self.python),
             "CALLS": str(self.calls_file),
+            "REAL_PYTHON": sys.executable,
             "PATH": os.environ["PATH"],
         } | environment
         command = ["bash", self.root / "scripts" / script, *arguments]
@@ -228,3 +231,77 @@ class TestLaunch:
         assert result.returncode == 2
         assert result.stderr.startswith(f"usage: bash scripts/{command[0]} DEVICE_ID")
         assert result.stdout == "" and checkout.calls() == [] and list(checkout.user.iterdir()) == []
+
+
+class TestDistribute:
+    SCRIPT = "run_distribute_train.sh"
+    OPTIONS = ("--train_dir", "my data/tr")
+
+    @pytest.fixture
+    def table(self, checkout):
+        """Name of a rank table of two devices, 4 and 5."""
+        devices = [{"device_id": str(4 + n), "device_ip": f"192.168.1.{n}", "rank_id": str(n)} for n in range(2)]
+        (checkout.user / "table.json").write_text(json.dumps({"server_list": [{"device": devices}]}))
+        return "table.json"
+
+    def test_msrun_starts_the_ranks(self, checkout):
+        checkout.run("setup_env.sh")
+        nodes = {"NODE_NUM": "2", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "9000"}
+        result = checkout.run(self.SCRIPT, "4", "1", *self.OPTIONS, DEVICE_TARGET="CPU", **nodes)
+        assert result.returncode == 0, result.stderr
+        assert checkout.calls() == [
+            "-m mindspore.parallel.cluster.run --worker_num=8 --local_worker_num=4 --node_rank=1 --master_addr=10.0.0.1"
+            f" --master_port=9000 --log_dir={checkout.user}/distribute --worker_log_name=rank --join=True"
+            f" --tail_worker_log=4 python {checkout.root}/train.py --distribute 1 --train_dir my data/tr"
+            " --device_target CPU"
+        ]
+
+    def test_msrun_fails(self, checkout):
+        checkout.run("setup_env.sh")
+        result = checkout.run(self.SCRIPT, "2", "True", *self.OPTIONS, FAIL="cluster.run")
+        assert result.returncode == 1
+        assert result.stderr == f"error: a rank ended before it had met the others; see {checkout.user}/distribute\n"
+
+    def test_interpreter_that_msrun_would_not_start(self, checkout):
+        result = checkout.run(self.SCRIPT, "2", "1", *self.OPTIONS)
+        assert result.returncode == 2
+        assert re.fullmatch(r"error: PYTHON=.*python of ours: msrun starts only .*\n", result.stderr)
+
+    def test_rank_table_names_the_devices(self, checkout, table):
+        (checkout.user / "distribute").mkdir()
+        result = checkout.run(self.SCRIPT, "2", "1", table, *self.OPTIONS)
+        assert result.returncode == 0, result.stderr
+        assert (checkout.user / "distribute.1").is_dir()
+        for rank, device in enumerate((4, 5)):
+            expected = (
+                f"{checkout.root}/train.py --distribute 1 --train_dir my data/tr, rank {rank} of 2 on device {device}"
+            )
+            assert checkout.log(f"distribute/rank_{rank}.log") == f"output of -u {expected}\n"
+        assert "rank 0 of 2 on device 4" in result.stdout
+        assert "rank 1 of 2" not in result.stdout
+
+    def test_rank_that_fails_is_named(self, checkout, table):
+        result = checkout.run(self.SCRIPT, "2", "1", table, *self.OPTIONS, FAIL="train.py")
+        assert result.returncode == 1
+        assert re.search(r"^error: rank \d \(process \d+\) ended with status 3, .*rank_\d\.log", result.stderr, re.M)
+
+    @pytest.mark.parametrize(
+        "arguments, environment, message",
+        [
+            (("2", "1", "none.json"), {}, "none.json: cannot be read as JSON"),
+            (("3", "1", "table.json"), {}, "table.json: lists 2 devices"),
+            (("2", "1", "table.json"), {"DEVICE_TARGET": "CPU"}, "a rank table is for Ascend"),
+            (("1", "0"), {}, "take scripts/run_standalone_train.sh"),
+            (("2", "1"), {"NODE_NUM": "2"}, "set MASTER_ADDR"),
+            (("2", "1"), {"NODE_NUM": "2", "NODE_RANK": "2", "MASTER_ADDR": "10.0.0.1"}, "NODE_RANK must be 0 to"),
+            (("2",), {}, "usage: "),
+            (("0", "1"), {}, "usage: "),
+            (("2", "yes"), {}, "usage: "),
+        ],
+    )
+    def test_nothing_starts_with_wrong_arguments(self, checkout, table, arguments, environment, message):
+        result = checkout.run(self.SCRIPT, *arguments, **environment)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert result.stdout == "" and [file.name for file in checkout.user.iterdir()] == [table]
+        assert not [call for call in checkout.calls() if "train.py" in call]

@@ -1,6 +1,16 @@
-"""Training: it learns, it goes on where it stopped, and it refuses what makes no sense."""
+"""Training: it learns, it goes on where it stopped or was killed, and it refuses what makes no sense.
+
+KILLS=30 in the environment kills a run thirty times instead of three.
+"""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -10,32 +20,41 @@ import soundfile
 import train
 from checkpoint import read_checkpoint
 from config import parse
+from data import load_index
 from errors import UserError
 from model import load_model
+from ranks import Ranks
 
+ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", "1"]
 TRAINING = ["--segment", "0.25", "--batch_size", "2", "--lr", "1e-2", "--num_workers", "1", "--device_target", "CPU"]
+AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "1"]
+KILLS = int(os.environ.get("KILLS", "3"))
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    """Five mixtures of a low and a high buzz, 0.3 to 0.5 s; the odd number leaves a last batch of one."""
-    folder = tmp_path_factory.mktemp("index")
-    random = np.random.default_rng(0)
+def write_set(folder, seed=0, loud=()):
+    """Five mixtures of a low and a high buzz, 0.3 to 0.5 s; those of the numbers `loud` have squares that overflow."""
+    random = np.random.default_rng(seed)
     rows = {"mix": [], "s1": [], "s2": []}
     for number in range(5):
         samples = int(random.integers(2400, 4000))
         time = np.arange(samples) / 8000
         low = 0.3 * np.sin(2 * np.pi * random.uniform(100, 200) * time)
         high = 0.3 * np.sin(2 * np.pi * random.uniform(1500, 2500) * time)
+        gain = 1e30 if number in loud else 1
         for name, signal in {"mix": low + high, "s1": low, "s2": high}.items():
             (folder / name).mkdir(exist_ok=True)
-            path = folder / name / f"{number}.wav"
-            soundfile.write(path, signal, 8000)
+            path = folder / name / f"utterance{number}.wav"
+            soundfile.write(path, gain * signal, 8000, subtype="FLOAT")
             rows[name].append([str(path), samples])
     for name, table in rows.items():
         (folder / f"{name}.json").write_text(json.dumps(table))
     return folder
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("index"))
 
 
 def command(index, folder, *more):
@@ -43,36 +62,75 @@ def command(index, folder, *more):
     return [*directories, *NETWORK, *TRAINING, *more]
 
 
+def history(folder, name="last.ckpt"):
+    return read_checkpoint(folder / name).progress["history"]
+
+
+def require_same_run(folder, expected):
+    """Weights, all that the optimiser and the averages remember, and the losses must be equal to the bit."""
+    one, other = read_checkpoint(folder / "last.ckpt"), read_checkpoint(expected / "last.ckpt")
+    assert one.parameters.keys() == other.parameters.keys()
+    for name, parameter in other.parameters.items():
+        np.testing.assert_array_equal(one.parameters[name].asnumpy(), parameter.asnumpy(), err_msg=name)
+    without_time = [
+        [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.progress["history"]]
+        for run in (one, other)
+    ]
+    assert without_time[0] == without_time[1]
+
+
 @pytest.fixture(scope="module")
 def three_epochs(index, tmp_path_factory):
     """The folder of a run of three epochs."""
     folder = tmp_path_factory.mktemp("run")
-    train.main(command(index, folder, "--epochs", "3"))
+    train.main(command(index, folder, "--epochs", "3", *AVERAGES, "--tensorboard", "1"))
     return folder
 
 
 @pytest.mark.slow
 def test_it_learns_and_keeps_the_best(three_epochs):
-    history = read_checkpoint(three_epochs / "last.ckpt").progress["history"]
-    losses = [epoch["valid_loss"] for epoch in history]
+    losses = [epoch["valid_loss"] for epoch in history(three_epochs)]
     assert len(losses) == 3
     assert losses[-1] < losses[0] - 1
-    best = read_checkpoint(three_epochs / "best.ckpt").progress["history"]
-    assert best[-1]["valid_loss"] == min(losses)
+    assert history(three_epochs, "best.ckpt")[-1]["valid_loss"] == min(losses)
 
 
 @pytest.mark.slow
-def test_the_loss_in_the_history_is_the_networks(three_epochs, index):
-    """The mean over the utterances, computed one by one from the definition."""
-    net = load_model(three_epochs / "last.ckpt")
-    values = []
-    for name in (f"{number}.wav" for number in range(5)):
-        mixture, *sources = (soundfile.read(index / part / name)[0] for part in ("mix", "s1", "s2"))
-        estimates = net(ms.Tensor(mixture[None].astype(np.float32))).asnumpy()[0]
+@pytest.mark.parametrize("name, key", [("last.ckpt", "valid_loss"), ("ema.ckpt", "ema_valid_loss")])
+def test_the_loss_in_the_history_is_the_networks(three_epochs, index, name, key):
+    """The mean over the utterances, computed from the definition; so is the improvement."""
+    last = history(three_epochs, name)[-1]
+    loss, improvement = loss_and_improvement(load_model(three_epochs / name), index)
+    assert last[key] == pytest.approx(loss, abs=1e-3)
+    assert last[key.replace("loss", "si_snri")] == pytest.approx(improvement, abs=2e-3)
+
+
+@pytest.mark.slow
+def test_the_mean_of_the_best_epochs(three_epochs, index):
+    losses = [epoch["valid_loss"] for epoch in history(three_epochs)]
+    best = np.argsort(losses)[:2] + 1
+    files = [read_checkpoint(three_epochs / f"epoch_{epoch:04d}.ckpt").parameters for epoch in best]
+    mean = read_checkpoint(three_epochs / "average.ckpt")
+    for name, parameter in mean.parameters.items():
+        expected = np.mean([file[name].asnumpy() for file in files], axis=0, dtype=np.float64)
+        np.testing.assert_allclose(parameter.asnumpy(), expected, rtol=1e-6, atol=1e-9, err_msg=name)
+    loss, _ = loss_and_improvement(load_model(three_epochs / "average.ckpt"), index)
+    assert mean.progress["valid_loss"] == pytest.approx(loss, abs=1e-3)
+
+
+def loss_and_improvement(net, index):
+    files = [[index / part / f"utterance{number}.wav" for part in ("mix", "s1", "s2")] for number in range(5)]
+    signals = [np.stack([soundfile.read(file)[0] for file in row]) for row in files]  # [3, T] each, mixture first
+    lengths = [row.shape[1] for row in signals]
+    mixtures = np.stack([np.pad(row[0], (0, max(lengths) - row.shape[1])) for row in signals])
+    separated = net(ms.Tensor(mixtures.astype(np.float32)), ms.Tensor(lengths, ms.int32)).asnumpy()
+    losses, before = [], []
+    for (mixture, *sources), estimates in zip(signals, separated, strict=True):
+        estimates = estimates[:, : len(mixture)]
         orders = (estimates, estimates[::-1])
-        values.append(max(np.mean([si_snr(*pair) for pair in zip(order, sources, strict=True)]) for order in orders))
-    expected = read_checkpoint(three_epochs / "last.ckpt").progress["history"][-1]["valid_loss"]
-    assert -np.mean(values) == pytest.approx(expected, abs=1e-3)
+        losses.append(-max(np.mean([si_snr(*pair) for pair in zip(order, sources, strict=True)]) for order in orders))
+        before.append(np.mean([si_snr(mixture, source) for source in sources]))
+    return np.mean(losses), -np.mean(losses) - np.mean(before)
 
 
 def si_snr(estimate, source):
@@ -82,22 +140,99 @@ def si_snr(estimate, source):
 
 
 @pytest.mark.slow
+def test_what_a_person_finds_in_the_folder(three_epochs):
+    names = {file.name for file in three_epochs.iterdir() if file.is_file()}
+    assert {"last.ckpt", "best.ckpt", "ema.ckpt", "average.ckpt", "config.yaml", "epoch_0003.ckpt"} <= names
+    assert not [name for name in names if "partial" in name]
+    with open(three_epochs / "history.jsonl") as lines:
+        assert [json.loads(line) for line in lines] == history(three_epochs)
+    assert (three_epochs / "curves.png").read_bytes().startswith(b"\x89PNG")
+    log = (three_epochs / "train.log").read_text()
+    for text in (
+        "MindSpore 2",
+        "parameters",
+        "10 examples",
+        *(f"epoch {number}: training loss" for number in (1, 2, 3)),
+    ):
+        assert text in log
+    events = b"".join(file.read_bytes() for file in (three_epochs / "tensorboard").iterdir())
+    assert b"epoch/valid_loss" in events and b"step/loss" in events
+
+
+@pytest.mark.slow
 def test_a_run_that_went_on_equals_one_that_did_not_stop(three_epochs, index, tmp_path):
-    train.main(command(index, tmp_path, "--epochs", "1"))
-    train.main(command(index, tmp_path, "--epochs", "3", "--continue_from", str(tmp_path / "last.ckpt")))
-    resumed, whole = read_checkpoint(tmp_path / "last.ckpt"), read_checkpoint(three_epochs / "last.ckpt")
-    assert resumed.parameters.keys() == whole.parameters.keys()
-    for name, parameter in whole.parameters.items():
-        np.testing.assert_array_equal(resumed.parameters[name].asnumpy(), parameter.asnumpy(), err_msg=name)
-    losses = [[epoch["train_loss"] for epoch in run.progress["history"]] for run in (resumed, whole)]
-    assert losses[0] == losses[1]
+    """Once in the same folder, after an epoch that --max_minutes did not cut, and once in another."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    train.main(command(index, first, "--epochs", "1", *AVERAGES))
+    last = str(first / "last.ckpt")
+    train.main(command(index, second, "--epochs", "3", *AVERAGES, "--continue_from", last))
+    require_same_run(second, three_epochs)
+    assert "changed since last.ckpt: epochs 1 -> 3" in (second / "train.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_again_and_again_equals_one_that_was_not(index, tmp_path):
+    """At random moments, in the middle of an epoch, of writing a file, or before the first step."""
+    epochs = ["--epochs", str(max(8, KILLS)), "--save_every", "2", *AVERAGES]
+    train.main(command(index, tmp_path / "whole", *epochs))
+    folder, random, kills, within_epochs = tmp_path / "killed", np.random.default_rng(), 0, 0
+    script = [sys.executable, str(ROOT / "train.py"), *command(index, folder, *epochs)]
+    while kills < KILLS:
+        with open(tmp_path / "output", "wb") as output:
+            child = subprocess.Popen(script, stdout=output, stderr=subprocess.STDOUT)
+        if kills % 3 == 1:
+            time.sleep(random.uniform(1, 12))
+        else:
+            wait_for_new(folder / "last.ckpt", child)
+            time.sleep(random.uniform(0, 0.7))
+        if child.poll() is not None:
+            assert child.returncode == 0, (tmp_path / "output").read_text()
+            break
+        child.kill()
+        child.wait()
+        kills += 1
+        if (folder / "last.ckpt").exists():
+            within_epochs += read_checkpoint(folder / "last.ckpt").progress["epoch"]["steps"] > 0
+    subprocess.run(script, check=True, capture_output=True)
+    assert kills >= 2
+    print(f"{kills} kills, {within_epochs} of them with a checkpoint of the middle of an epoch to go on from")
+    require_same_run(folder, tmp_path / "whole")
+    for name in ("best.ckpt", "ema.ckpt", "average.ckpt"):
+        stored = read_checkpoint(folder / name).parameters
+        for key, value in read_checkpoint(tmp_path / "whole" / name).parameters.items():
+            np.testing.assert_array_equal(stored[key].asnumpy(), value.asnumpy(), err_msg=f"{name}, {key}")
+
+
+def wait_for_new(file, child):
+    before = file.stat().st_mtime_ns if file.exists() else None
+    while child.poll() is None and (not file.exists() or file.stat().st_mtime_ns == before):
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_over_stays_as_it_is(three_epochs, index, tmp_path, capsys):
+    shutil.copytree(three_epochs, tmp_path / "run")
+    train.main(command(index, tmp_path / "run", "--epochs", "3", *AVERAGES))
+    assert "3 epochs are done (--epochs 3)" in capsys.readouterr().out
+    require_same_run(tmp_path / "run", three_epochs)
 
 
 @pytest.mark.slow
 def test_time_limit_ends_an_epoch_early(index, tmp_path, capsys):
     train.main(command(index, tmp_path, "--epochs", "50", "--max_minutes", "0.001"))
     assert "ended after 0.001 minutes" in capsys.readouterr().out
-    assert len(read_checkpoint(tmp_path / "last.ckpt").progress["history"]) == 1
+    assert [epoch["steps"] for epoch in history(tmp_path)] == [1]
+
+
+@pytest.mark.slow
+def test_early_stop_halving_and_accumulation(index, tmp_path):
+    """At a learning rate that improves nothing: one epoch, then a halving, then the end."""
+    options = ["--lr", "1e-12", "--schedule", "halve", "--patience", "1", "--early_stop", "2", "--accumulate", "2"]
+    train.main(command(index, tmp_path, *options))
+    epochs = history(tmp_path)
+    assert [epoch["steps"] for epoch in epochs] == [3, 3, 3]
+    np.testing.assert_allclose([epoch["lr"] for epoch in epochs], [1e-12, 1e-12, 5e-13], rtol=1e-6)
+    assert "2 epochs without improvement" in (tmp_path / "train.log").read_text()
 
 
 @pytest.mark.slow
@@ -107,12 +242,26 @@ def test_batch_normalisation_keeps_its_averages(index, tmp_path):
     assert np.abs(averages.asnumpy() - 1).max() > 0.1
 
 
-def test_a_smaller_batch_is_filled_up_with_silence():
-    batch = tuple(ms.Tensor(np.ones(shape, np.float32)) for shape in ((1, 5), (1,), (1, 2, 5)))
-    mixture, lengths, sources = train.fill_up(batch, 3)
-    assert (mixture.shape, lengths.shape, sources.shape) == ((3, 5), (3,), (3, 2, 5))
-    np.testing.assert_array_equal(lengths.asnumpy(), [1, 0, 0])
-    assert mixture.asnumpy()[1:].sum() == 0
+@pytest.mark.slow
+def test_a_batch_without_a_finite_gradient_is_skipped_and_named(index, tmp_path):
+    broken = tmp_path / "index"
+    broken.mkdir()
+    write_set(broken, loud=[3])
+    options = ["--train_dir", str(broken), "--epochs", "2"]
+    train.main(command(index, tmp_path / "run", *options))
+    epochs, log = history(tmp_path / "run"), (tmp_path / "run" / "train.log").read_text()
+    skipped = re.findall(
+        r"epoch (\d), step \d: skipped, since its (?:loss|gradient) is not finite; its files: (.*)", log
+    )
+    assert len(skipped) == sum(epoch["skipped"] for epoch in epochs) >= 2
+    for _, files in skipped:
+        assert "utterance3" in files and len(files.split(", ")) == 2
+    assert epochs[-1]["valid_loss"] < epochs[0]["valid_loss"] < 30
+    limited = [*options, "--epochs", "9", "--max_bad_steps", "1"]
+    before = (tmp_path / "run" / "best.ckpt").read_bytes()
+    with pytest.raises(UserError, match=r"1 steps in a row .*the last good checkpoint is in"):
+        train.main(command(index, tmp_path / "run", *limited))
+    assert (tmp_path / "run" / "best.ckpt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -120,17 +269,14 @@ def test_a_smaller_batch_is_filled_up_with_silence():
     [
         (["--C", "3"], "2 sources in a mixture"),
         (["--lr", "0"], "--lr 0.0"),
-        (["--lr", "nan"], "--lr nan"),
-        (["--batch_size", "0"], "--batch_size 0"),
-        (["--momentum", "0.9"], "--optimizer sgd"),
-        (["--max_norm", "-1"], "--max_norm -1"),
-        (["--seed", "-1"], "--seed -1"),
         (["--segment", "0"], "--segment 0"),
         (["--cv_maxlen", "0.01"], "--cv_maxlen 0.01"),
         (["--sample_rate", "16000"], "run preprocess.py"),
         (["--causal", "1"], "--norm_type cgLN"),
         (["--continue_from", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
         (["--train_dir", "nowhere"], "nowhere"),
+        (["--amp_level", "O2"], "--amp_level O2: MindSpore's CPU has no"),
+        (["--distribute", "1"], "scripts/run_distribute_train.sh"),
     ],
 )
 def test_bad_options_are_one_clear_line(index, tmp_path, options, message):
@@ -140,45 +286,44 @@ def test_bad_options_are_one_clear_line(index, tmp_path, options, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_with_a_run_is_not_written_over(index, three_epochs):
-    before = (three_epochs / "last.ckpt").read_bytes()
+def test_a_folder_with_another_run_is_not_written_over(index, three_epochs, tmp_path):
+    shutil.copy(three_epochs / "last.ckpt", tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
     with pytest.raises(UserError, match="holds a run already"):
-        train.main(command(index, three_epochs, "--epochs", "1"))
+        train.main(command(index, tmp_path, *AVERAGES, "--continue_from", str(three_epochs / "best.ckpt")))
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_checkpoint_that_was_cut_short_is_left_alone(index, three_epochs, tmp_path):
+    whole = (three_epochs / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"last\.ckpt: not a checkpoint, or cut short"):
+        train.main(command(index, tmp_path))
+    assert (tmp_path / "last.ckpt").read_bytes() == whole[: len(whole) // 2]
+
+
+@pytest.mark.parametrize("options", [["--X", "3"], ["--optimizer", "sgd"]])
+def test_going_on_with_what_does_not_fit_is_refused(index, three_epochs, options):
+    before = (three_epochs / "last.ckpt").read_bytes()
+    with pytest.raises(UserError, match=f"{options[1]}"):
+        train.main(command(index, three_epochs, *options))
     assert (three_epochs / "last.ckpt").read_bytes() == before
 
 
-def test_a_folder_with_another_run_is_not_written_over(index, three_epochs, tmp_path):
-    (tmp_path / "last.ckpt").write_bytes(b"another run")
-    with pytest.raises(UserError, match="holds a run already"):
-        train.main(command(index, tmp_path, "--continue_from", str(three_epochs / "last.ckpt")))
-    assert (tmp_path / "last.ckpt").read_bytes() == b"another run"
+def test_going_on_from_what_is_no_run_is_refused(index, three_epochs, tmp_path):
+    with pytest.raises(UserError, match="not from a training run"):
+        train.main(command(index, tmp_path, "--continue_from", str(three_epochs / "average.ckpt")))
 
 
-def test_nothing_left_to_train_is_refused(index, three_epochs):
-    with pytest.raises(UserError, match=r"--epochs 3: .*last\.ckpt has 3 behind it"):
-        train.main(command(index, three_epochs, "--continue_from", str(three_epochs / "last.ckpt"), "--epochs", "3"))
-
-
-def test_options_of_the_optimiser_are_those_given_and_not_the_checkpoints(index, three_epochs):
+def test_memory_comes_from_the_checkpoint_and_lr_from_the_options(index, three_epochs, device):
     """Lowering --lr is the way out that a diverged run is told."""
-    last = str(three_epochs / "last.ckpt")
-    args = command(index, three_epochs, "--continue_from", last, "--lr", "1e-4")
-    groups = ("training_data", "data", "network", "training", "device")
-    training = train.Training(parse("", *groups, argv=args))
-    assert training.step.optimizer.learning_rate.asnumpy() == pytest.approx(1e-4)
-    moments = {name: value for name, value in training.optimizer_state() if "moment1" in name}
-    stored = read_checkpoint(last).parameters
-    assert moments
-    for name, value in moments.items():
+    args = command(index, three_epochs, *AVERAGES, "--lr", "1e-4")
+    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
+    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+    training.begin()
+    assert training.step.learning_rate == pytest.approx(1e-4)
+    memory = dict([*training.state.of_optimizer(), *training.state.of_average()])
+    assert {name.split(".")[0] for name in memory} == {"optimizer", "ema"}
+    stored = read_checkpoint(three_epochs / "last.ckpt").parameters
+    for name, value in memory.items():
         np.testing.assert_array_equal(value.asnumpy(), stored[name].asnumpy())
-
-
-def test_a_loss_that_is_not_finite_ends_the_run():
-    with pytest.raises(UserError, match="lower --lr"):
-        train.require_finite(float("nan"), "validation after epoch 3")
-    train.require_finite(-12.5, "validation after epoch 3")
-
-
-def test_going_on_with_another_network_is_refused(index, three_epochs):
-    with pytest.raises(UserError, match="give the same options"):
-        train.main(command(index, three_epochs, "--continue_from", str(three_epochs / "last.ckpt"), "--X", "3"))
