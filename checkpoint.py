@@ -7,6 +7,7 @@ as `separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -48,7 +49,13 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
     with whole_file(path) as partial:
-        ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
+        try:
+            ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
+        finally:
+            with suppress(OSError):
+                os.remove(partial.replace(".partial.ckpt", ".partial.tmp"))  # MindSpore's, left where it failed
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())  # so that a power cut leaves the file before or this one, and not an empty one
 
 
 def read_checkpoint(path):

@@ -1,10 +1,12 @@
 """checkpoint.py: what is written comes back whole; whatever else is given is one clear line."""
 
+import resource
+
 import mindspore as ms
 import numpy as np
 import pytest
 
-from checkpoint import read_checkpoint, restore, write_checkpoint
+from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
 from config import NetworkOptions
 from errors import UserError
 from model import ConvTasNet, load_model
@@ -113,6 +115,32 @@ def test_parameters_that_do_not_fit(net, written):
     checkpoint.parameters["encoder.weight"] = ms.Parameter(ms.Tensor(np.zeros((2, 8), np.float32)))
     with pytest.raises(UserError, match=r"encoder\.weight has shape \(2, 8\), expected \(12, 8\)"):
         restore(net.parameters_and_names(), checkpoint.parameters, written)
+
+
+def test_full_disk_leaves_the_earlier_file(net, written):
+    """A limit on the size of files fails as a full disk does."""
+    before, limits = written.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(UserError) as error:
+            write_checkpoint(written, net)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(error.value).startswith(f"{written}: cannot be written (")
+    assert "\n" not in str(error.value)
+    assert written.read_bytes() == before
+    assert [file.name for file in written.parent.iterdir()] == [written.name]
+
+
+def test_mean_of_weights(net, tmp_path):
+    first = ConvTasNet(OPTIONS, 16000, seed=2)
+    moment = ms.Parameter(ms.Tensor([1.0], ms.float32), name="moment")
+    for name, network in (("a.ckpt", net), ("b.ckpt", first)):
+        write_checkpoint(tmp_path / name, network, {}, [("optimizer.moment", moment)])
+    mean = average_weights([tmp_path / "a.ckpt", tmp_path / "b.ckpt"])
+    assert mean.keys() == {name for name, _ in net.parameters_and_names()}
+    for (name, one), (_, other) in zip(net.parameters_and_names(), first.parameters_and_names(), strict=True):
+        np.testing.assert_allclose(mean[name].asnumpy(), (one.asnumpy() + other.asnumpy()) / 2, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["missing/net.ckpt", "net.pth"])

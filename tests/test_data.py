@@ -108,6 +108,42 @@ def test_crops_follow_seed_and_epoch_alone(tmp_path):
         assert not np.array_equal(first[0][0], arrays(other)[0][0])
 
 
+@pytest.mark.parametrize("segment, ranks", [(0.1, 2), (0.1, 5), (-1, 2)])
+def test_ranks_share_each_batch(tmp_path, segment, ranks):
+    """Together they have the rows of one device with the whole batch; who has none gets a row of length 0."""
+    make_corpus(tmp_path)
+    index = load_index(tmp_path, RATE)
+    whole = arrays(train(index, batch_size=2 * ranks, segment=segment))
+    shares = [
+        training_batches(index, 2, segment, 1, seed=0, epoch=0, num_workers=1, share=(rank, ranks))
+        for rank in range(ranks)
+    ]
+    assert all(len(share) == len(whole) and share.rows <= 2 for share in shares)
+    for one, parts in zip(whole, zip(*map(arrays, shares), strict=True), strict=True):
+        sizes = [np.count_nonzero(lengths) for _, lengths, _ in parts]
+        assert max(sizes) - min(sizes) <= 1
+        for column, pieces in zip(one, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate([p[:n] for p, n in zip(pieces, sizes, strict=True)]), column)
+
+
+def test_ranks_share_the_validation(tmp_path):
+    make_corpus(tmp_path)
+    index = load_index(tmp_path, RATE)
+    shares = [utterance_batches(index, 1, 1, share=(rank, 2)) for rank in range(2)]
+    lengths = [int(length) for share in shares for _, length, _ in rows(share) if length]
+    assert sorted(lengths) == sorted(LENGTHS)
+
+
+@pytest.mark.parametrize("segment", [0.1, -1])
+def test_beginning_within_an_epoch(tmp_path, segment):
+    make_corpus(tmp_path)
+    index = load_index(tmp_path, RATE)
+    whole = train(index, batch_size=2, segment=segment)
+    rest = training_batches(index, 2, segment, 1, seed=0, epoch=0, num_workers=1, first=2)
+    assert_same(arrays(rest), arrays(whole)[2:])
+    assert (rest.order, rest.rows) == (whole.order[-len(rest.order) :], whole.rows)
+
+
 @pytest.mark.parametrize("shuffle", [0, 1])
 def test_whole_utterances_for_training(tmp_path, shuffle):
     lengths = list(range(800, 2300, 100))
