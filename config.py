@@ -112,7 +112,8 @@ TRAINING = {
     "amp_level": dict(
         choices=("O0", "O2", "O3"),
         default="O0",
-        help="O0: all in float32; O2: matrix products in --amp_type; O3: everything but norms and loss",
+        help="O0: all in float32; O2: the separator's matrix products in --amp_type; O3: the encoder's and decoder's"
+        " too",
     ),
     "amp_type": dict(choices=("float16", "bfloat16"), default="float16", help="half precision of --amp_level"),
     "max_bad_steps": dict(

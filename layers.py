@@ -63,6 +63,7 @@ class PointwiseConv(nn.Cell):
         self.weight = Parameter(uniform(random, (outputs, inputs), inputs), name="weight")
         self.bias = Parameter(uniform(random, (outputs,), inputs), name="bias") if bias else None
         self.add_offset = OffsetAddition()
+        self.product, self.batch_product = product, batch_product  # precision.py puts others in their place
 
     def construct(self, x):
         x = self.weigh(x, self.weight)  # [M, K, outputs]
@@ -71,7 +72,7 @@ class PointwiseConv(nn.Cell):
     def weigh(self, x, weight):
         """Products of [M, K, inputs] with weights [outputs, inputs]."""
         M, K, _ = x.shape
-        return reshape(product(reshape(x, (M * K, self.inputs)), weight), (M, K, self.outputs))
+        return reshape(self.product(reshape(x, (M * K, self.inputs)), weight), (M, K, self.outputs))
 
 
 class NormedPointwiseConv(PointwiseConv):
@@ -86,7 +87,7 @@ class NormedPointwiseConv(PointwiseConv):
         offset = product(reshape(shift, (rows, self.inputs)), self.weight)  # [M or 1, outputs]
         if self.bias is not None:
             offset = offset + self.bias
-        x = self.weigh(y, reshape(weight, self.weight.shape)) if rows == 1 else batch_product(y, weight)
+        x = self.weigh(y, reshape(weight, self.weight.shape)) if rows == 1 else self.batch_product(y, weight)
         return self.add_offset(x, reshape(offset, (rows, 1, self.outputs)))  # [M, K, outputs]
 
 

@@ -29,6 +29,7 @@ class Watch:
 
     def __init__(self, folder, is_first, tensorboard=False, step=0):
         self.folder, self.is_first, self.events = folder, is_first, None
+        self.has_estimated = False
         if tensorboard and is_first:
             try:
                 from tensorboardX import SummaryWriter  # only this option needs it
@@ -109,13 +110,14 @@ class EpochBar:
         state = f"loss {mean_loss:.2f}, SI-SNR {-loss:.2f} dB, lr {lr:.3g}, {self.speed:.1f} s of audio/s"
         self.bar.set_postfix_str(state)
         seconds_a_step = (now - self.began) / max(self.here - 1, 1)
-        if self.here == STEPS_TO_ESTIMATE and self.steps > STEPS_TO_ESTIMATE:
+        if self.here == STEPS_TO_ESTIMATE and not self.watch.has_estimated:
+            self.watch.has_estimated = True
             self.watch.say(
                 f"an epoch takes about {duration(self.steps * seconds_a_step)}, {seconds_a_step:.2f} s a step"
             )
         if self.bar.disable and self.watch.is_first and now - self.last_line > SECONDS_BETWEEN_LINES:
-            left = duration((self.steps - self.done) * seconds_a_step)
-            print(f"epoch {self.epoch + 1}, step {self.done} of {self.steps}: {state}, {left} left", flush=True)
+            left = f", {duration((self.steps - self.done) * seconds_a_step)} left" if self.here > 1 else ""
+            print(f"epoch {self.epoch + 1}, step {self.done} of {self.steps}: {state}{left}", flush=True)
             self.last_line = now
         if self.watch.events is not None:
             self.watch.events.add_scalar("step/loss", loss, step)
