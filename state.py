@@ -22,7 +22,8 @@ class State:
         options: every option that the run is made with, a dict.
 
     Attributes: `history`, a dict for each epoch that is over; `epoch`, what is known of the one under way: its steps,
-    those of them that were skipped, and sums of loss, mixtures and seconds; `bad_steps`, skipped in a row.
+    those of them that were skipped, the last learning rate, and sums of loss, mixtures and seconds; `bad_steps`, those
+    skipped in a row.
     """
 
     def __init__(self, net, step, average, options):
@@ -31,7 +32,7 @@ class State:
         self.begin_epoch()
 
     def begin_epoch(self):
-        self.epoch = {"steps": 0, "skipped": 0, "loss": 0.0, "mixtures": 0.0, "seconds": 0.0}
+        self.epoch = {"steps": 0, "skipped": 0, "lr": 0.0, "loss": 0.0, "mixtures": 0.0, "seconds": 0.0}
 
     @property
     def valid_losses(self):

@@ -165,7 +165,7 @@ class Training:
         with self.watch.epoch_bar(len(state.history), self.steps_an_epoch, state.epoch["steps"]) as bar:
             for group in self.groups_of_batches():
                 rate = learning_rate(args, state.valid_losses, self.steps_done(), args.epochs * self.steps_an_epoch)
-                self.step.learning_rate = rate
+                self.step.learning_rate = state.epoch["lr"] = rate
                 loss, taken = self.step(*group)
                 lengths = np.concatenate([batch[1].asnumpy() for batch in group])
                 mixtures, samples = self.ranks.sum((lengths > 0).sum(), lengths.sum())
@@ -224,7 +224,7 @@ class Training:
             "epoch": len(state.history) + 1,
             "steps": state.epoch["steps"],
             "skipped": state.epoch["skipped"],
-            "lr": self.step.learning_rate,
+            "lr": state.epoch["lr"],
             "train_loss": state.mean_loss,
             "valid_loss": loss,
             "valid_si_snri": self.validate.improvement(loss),

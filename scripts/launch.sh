@@ -37,6 +37,6 @@ launch() {
         options+=(--device_target "$DEVICE_TARGET")
     fi
     keep_old "$log"
-    nohup "$interpreter" -u "$root/$script" "${options[@]}" "$@" >"$log" 2>&1 </dev/null &
+    nohup "$interpreter" -u "$root/$script" "${options[@]}" "$@" >>"$log" 2>&1 </dev/null &
     echo "$script runs in the background, PID $!; it writes $PWD/$log"
 }

@@ -23,6 +23,14 @@ def shared():
 
 
 @pytest.fixture(scope="session")
+def index(tmp_path_factory):
+    """The folder of a small training set."""
+    from small_training import write_set
+
+    return write_set(tmp_path_factory.mktemp("index"))
+
+
+@pytest.fixture(scope="session")
 def device():
     """MindSpore on the CPU, in graph mode."""
     from device import set_device

@@ -16,6 +16,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import soundfile
+from small_training import command, history, write_set
 
 import train
 from checkpoint import read_checkpoint
@@ -26,44 +27,8 @@ from model import load_model
 from ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", "1"]
-TRAINING = ["--segment", "0.25", "--batch_size", "2", "--lr", "1e-2", "--num_workers", "1", "--device_target", "CPU"]
 AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "1"]
 KILLS = int(os.environ.get("KILLS", "3"))
-
-
-def write_set(folder, seed=0, loud=()):
-    """Five mixtures of a low and a high buzz, 0.3 to 0.5 s; those of the numbers `loud` have squares that overflow."""
-    random = np.random.default_rng(seed)
-    rows = {"mix": [], "s1": [], "s2": []}
-    for number in range(5):
-        samples = int(random.integers(2400, 4000))
-        time = np.arange(samples) / 8000
-        low = 0.3 * np.sin(2 * np.pi * random.uniform(100, 200) * time)
-        high = 0.3 * np.sin(2 * np.pi * random.uniform(1500, 2500) * time)
-        gain = 1e30 if number in loud else 1
-        for name, signal in {"mix": low + high, "s1": low, "s2": high}.items():
-            (folder / name).mkdir(exist_ok=True)
-            path = folder / name / f"utterance{number}.wav"
-            soundfile.write(path, gain * signal, 8000, subtype="FLOAT")
-            rows[name].append([str(path), samples])
-    for name, table in rows.items():
-        (folder / f"{name}.json").write_text(json.dumps(table))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    return write_set(tmp_path_factory.mktemp("index"))
-
-
-def command(index, folder, *more):
-    directories = ["--train_dir", str(index), "--valid_dir", str(index), "--save_folder", str(folder)]
-    return [*directories, *NETWORK, *TRAINING, *more]
-
-
-def history(folder, name="last.ckpt"):
-    return read_checkpoint(folder / name).progress["history"]
 
 
 def require_same_run(folder, expected):
@@ -174,6 +139,7 @@ def test_a_run_that_went_on_equals_one_that_did_not_stop(three_epochs, index, tm
 def test_a_run_that_was_killed_again_and_again_equals_one_that_was_not(index, tmp_path):
     """At random moments, in the middle of an epoch, of writing a file, or before the first step."""
     epochs = ["--epochs", str(max(8, KILLS)), "--save_every", "2", *AVERAGES]
+    epochs += ["--optimizer", "adamw", "--l2", "0.01", "--schedule", "cosine", "--warmup", "3"]
     train.main(command(index, tmp_path / "whole", *epochs))
     folder, random, kills, within_epochs = tmp_path / "killed", np.random.default_rng(), 0, 0
     script = [sys.executable, str(ROOT / "train.py"), *command(index, folder, *epochs)]
