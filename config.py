@@ -262,7 +262,7 @@ def parse(description, *groups, argv=None):
 
 def _stated_in_file(argv, groups):
     """The options that the file of --config sets, in their types; those without a value are left to their defaults."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config")
     path = first.parse_known_args(argv)[0].config
     if path is None:

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from config import NETWORK
 from errors import UserError, first_line
@@ -87,13 +88,8 @@ def draw_chart(results, path):
         results: file that benchmark.py --results wrote.
         path: PNG file to write.
 
-    Raises UserError if matplotlib or the results are missing, they are malformed or have no peer, or `path` cannot be
-    written.
+    Raises UserError if the results are missing, malformed or have no peer, or if `path` cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("--chart: needs matplotlib; pip install -r requirements-extras.txt") from None
     bars = read_bars(results)
     labels, ours, peers, ratios = zip(*bars, strict=True)
     places, width = range(len(bars)), 0.38

@@ -331,7 +331,6 @@ def result_line(engine, ours, peer, **network):
 
 
 def test_chart(tmp_path):
-    pytest.importorskip("matplotlib", reason="needs requirements-extras.txt")
     from PIL import Image
 
     results, chart = tmp_path / "results.jsonl", tmp_path / "chart.png"
@@ -360,16 +359,9 @@ def test_chart(tmp_path):
     ],
 )
 def test_chart_of_bad_results_is_one_line(tmp_path, text, message):
-    pytest.importorskip("matplotlib", reason="needs requirements-extras.txt")
     results, chart = tmp_path / "results.jsonl", tmp_path / "chart.png"
     results.write_text(text)
     with pytest.raises(UserError, match=message) as error:
         benchmark.main(["--chart", str(chart), "--results", str(results)])
     assert str(results) in str(error.value) and "\n" not in str(error.value)
     assert not chart.exists()
-
-
-def test_chart_without_matplotlib_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UserError, match=r"pip install -r requirements-extras\.txt"):
-        benchmark.main(["--chart", "chart.png", "--results", "results.jsonl"])

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import mindspore as ms
@@ -28,6 +29,7 @@ from ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "1"]
+HAS_TENSORBOARD = find_spec("tensorboardX") is not None  # of requirements-extras.txt
 KILLS = int(os.environ.get("KILLS", "3"))
 
 
@@ -48,7 +50,7 @@ def require_same_run(folder, expected):
 def three_epochs(index, tmp_path_factory):
     """The folder of a run of three epochs."""
     folder = tmp_path_factory.mktemp("run")
-    train.main(command(index, folder, "--epochs", "3", *AVERAGES, "--tensorboard", "1"))
+    train.main(command(index, folder, "--epochs", "3", *AVERAGES, "--tensorboard", str(int(HAS_TENSORBOARD))))
     return folder
 
 
@@ -120,6 +122,11 @@ def test_what_a_person_finds_in_the_folder(three_epochs):
         *(f"epoch {number}: training loss" for number in (1, 2, 3)),
     ):
         assert text in log
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_TENSORBOARD, reason="needs requirements-extras.txt")
+def test_tensorboard_events(three_epochs):
     events = b"".join(file.read_bytes() for file in (three_epochs / "tensorboard").iterdir())
     assert b"epoch/valid_loss" in events and b"step/loss" in events
 
