@@ -51,6 +51,10 @@ def locked(folder):
                 f"--save_folder {folder}: another run writes there, {file.read().strip()}; wait for its end, or choose"
                 " another folder"
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"--save_folder {folder}: cannot be locked ({error.strerror}); choose a folder on another disk"
+            ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
