@@ -143,9 +143,10 @@ def draw(history):
         if name in history[-1]:
             axes.plot(epochs, [epoch.get(name, float("nan")) for epoch in history], marker=".", label=label)
     left.set_ylabel("loss (negative SI-SNR), dB")
-    right.set_ylabel("SI-SNR improvement of the validation set, dB")
+    right.set_ylabel("validation SI-SNR improvement, dB")
     for axes in (left, right):
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     return figure
