@@ -147,6 +147,7 @@ def test_a_run_that_was_killed_again_and_again_equals_one_that_was_not(index, tm
     """At random moments, in the middle of an epoch, of writing a file, or before the first step."""
     epochs = ["--epochs", str(max(8, KILLS)), "--save_every", "2", *AVERAGES]
     epochs += ["--optimizer", "adamw", "--l2", "0.01", "--schedule", "cosine", "--warmup", "3"]
+    epochs += ["--batch_size", "1", "--accumulate", "2"]
     train.main(command(index, tmp_path / "whole", *epochs))
     folder, random, kills, within_epochs = tmp_path / "killed", np.random.default_rng(), 0, 0
     script = [sys.executable, str(ROOT / "train.py"), *command(index, folder, *epochs)]
