@@ -1,6 +1,10 @@
 # shellcheck shell=bash
-# What the launch scripts share.
+# What the launch scripts and run_infer_310.sh share.
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)"
+interpreter="$root/.venv/bin/python"
+if [[ ! -x "$interpreter" ]]; then
+    interpreter="${PYTHON:-python3}"
+fi
 
 # is_device_id TEXT: whether it is the number of a card.
 is_device_id() {
@@ -19,20 +23,11 @@ keep_old() {
     fi
 }
 
-# find_interpreter: set `interpreter` to the Python of the checkout's environment, or else to $PYTHON or python3.
-find_interpreter() {
-    interpreter="$root/.venv/bin/python"
-    if [[ ! -x "$interpreter" ]]; then
-        interpreter="${PYTHON:-python3}"
-    fi
-}
-
 # launch LOG DEVICE_ID SCRIPT [OPTIONS...]: run a script of the checkout in the background, and write what it prints
 # to LOG in the current folder. DEVICE_TARGET in the environment chooses Ascend, GPU or CPU.
 launch() {
     local log="$1" options=(--device_id "$2") script="$3"
     shift 3
-    find_interpreter
     if [[ -n "${DEVICE_TARGET:-}" ]]; then
         options+=(--device_target "$DEVICE_TARGET")
     fi

@@ -46,7 +46,6 @@ fi
 if ((node_num > 1)) && [[ -z "${MASTER_ADDR:-}" && -z "$rank_table" ]]; then
     fail "NODE_NUM=$node_num: set MASTER_ADDR to the address of machine 0"
 fi
-find_interpreter
 options=(--distribute 1 "$@")
 if [[ -n "${DEVICE_TARGET:-}" ]]; then
     options+=(--device_target "$DEVICE_TARGET")
