@@ -59,9 +59,10 @@ class Decoder(nn.Cell):
         M, K, C, _ = masked.shape
         frames = self.product(masked.reshape(M * K * C, self.N), self.weight)  # [M * K * C, L]
         samples = overlap_add(frames.reshape(M, K, C, self.L))  # [M, C, (K + 1) * hop]
+        # Less than a hop may be missing with padding "none". A slice of all there is would be one that ONNX's readers
+        # do not take.
+        samples = ops.cat((samples, ops.zeros((M, C, self.hop), samples.dtype)), 2)
         front = self.hop if self.padding == "both" else 0
-        if self.padding == "none":  # less than a hop is missing
-            samples = ops.cat((samples, ops.zeros((M, C, self.hop), samples.dtype)), 2)
         return samples[:, :, front : front + T]
 
 

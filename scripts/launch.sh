@@ -1,6 +1,10 @@
 # shellcheck shell=bash
-# What run_standalone_train.sh and run_eval.sh share.
+# What the launch scripts and run_infer_310.sh share.
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)"
+interpreter="$root/.venv/bin/python"
+if [[ ! -x "$interpreter" ]]; then
+    interpreter="${PYTHON:-python3}"
+fi
 
 # is_device_id TEXT: whether it is the number of a card.
 is_device_id() {
@@ -22,11 +26,8 @@ keep_old() {
 # launch LOG DEVICE_ID SCRIPT [OPTIONS...]: run a script of the checkout in the background, and write what it prints
 # to LOG in the current folder. DEVICE_TARGET in the environment chooses Ascend, GPU or CPU.
 launch() {
-    local log="$1" options=(--device_id "$2") script="$3" interpreter="$root/.venv/bin/python"
+    local log="$1" options=(--device_id "$2") script="$3"
     shift 3
-    if [[ ! -x "$interpreter" ]]; then
-        interpreter="${PYTHON:-python3}"
-    fi
     if [[ -n "${DEVICE_TARGET:-}" ]]; then
         options+=(--device_target "$DEVICE_TARGET")
     fi
