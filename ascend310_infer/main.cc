@@ -44,12 +44,8 @@ struct Options {
   uint32_t device_id;
 };
 
-uint32_t ParseNumber(const std::string &name, const std::string &text) {
-  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || text.size() > 9) {
-    throw UserError(name + " " + text + ": must be a whole number, such as 0");
-  }
-  return static_cast<uint32_t>(std::stoul(text));
+bool IsWholeNumber(const std::string &text) {
+  return !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == std::string::npos;
 }
 
 Options ParseOptions(const std::vector<std::string> &arguments) {
@@ -70,8 +66,11 @@ Options ParseOptions(const std::vector<std::string> &arguments) {
       throw UserError(name + ": must be given; --help tells what it is");
     }
   }
+  if (!IsWholeNumber(values["--device_id"])) {
+    throw UserError("--device_id " + values["--device_id"] + ": must be a whole number, such as 0");
+  }
   return {values["--model"], values["--input"], values["--output"], values["--device_type"],
-          ParseNumber("--device_id", values["--device_id"])};
+          static_cast<uint32_t>(std::stoul(values["--device_id"]))};
 }
 
 // The sample rate in the JSON file beside the model. All else there is for the Python scripts.
@@ -81,10 +80,12 @@ uint32_t ReadSampleRate(const std::string &model) {
   const std::string text(bytes.begin(), bytes.end());
   const size_t place = text.find(name);
   const size_t first = place == std::string::npos ? place : text.find_first_not_of(' ', place + name.size());
-  if (first == std::string::npos) {
-    throw UserError(path + ": has no sample_rate; copy the file that export.py wrote beside the model");
+  const std::string number =
+      first == std::string::npos ? "" : text.substr(first, text.find_first_of(",}\n", first) - first);
+  if (!IsWholeNumber(number) || number[0] == '0') {
+    throw UserError(path + ": has no whole sample_rate; copy the file that export.py wrote beside the model");
   }
-  return ParseNumber(path + ": sample_rate", text.substr(first, text.find_first_not_of("0123456789", first) - first));
+  return static_cast<uint32_t>(std::stoul(number));
 }
 
 std::vector<fs::path> ListInputs(const std::string &folder) {

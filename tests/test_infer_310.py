@@ -228,7 +228,7 @@ def bad_inputs(folder):
     put("rate.wav", "16000 Hz, but the model is for 8000", (noise, 16000, "PCM_16"))
     put("stereo.wav", "2 channels", (np.stack([noise, noise], 1), 8000, "PCM_16"))
     put("eight.wav", "convert it to 16", (noise, 8000, "PCM_U8"))
-    put("inf.wav", "NaN or infinite", (noise / np.float32(0), 8000, "FLOAT"))
+    put("inf.wav", "NaN or infinite", (np.full(LENGTH, np.inf, np.float32), 8000, "FLOAT"))
     put("text.wav", "not a RIFF wav file", b"hello")
     put("headless.wav", "no samples", b"RIFF\x00\x00\x00\x00WAVE")
     put("whole.wav", "", (noise, 8000, "PCM_16"))
