@@ -19,7 +19,7 @@ from tqdm import tqdm
 from config import parse
 from data import load_index
 from errors import UserError, run
-from evaluate import evaluate, measure, write_csv
+from evaluate import evaluate, measure, scored_rows, write_csv
 from export import checksum, read_facts
 from model import load_model
 from pieces import joined, mixture_gains
@@ -37,8 +37,8 @@ def main(argv=None):
             join(index, pieces, args.estimates_dir, facts), "joining", len(index), unit="mixture", disable=None
         )
     ]
-    scored = scored_rows(rows)
-    write_csv(args.csv, scored, columns=scored[0].keys())
+    scored = scored_rows(rows, args.data_dir)
+    write_csv(args.csv, rows, columns=scored[0].keys())
     average = mean_improvement(scored)
     if args.compare_whole:
         print(compare_whole(average, args, facts, index))
@@ -51,14 +51,15 @@ def read_pieces(folder, index, facts):
     try:
         with open(path, encoding="utf-8") as stream:
             description = json.load(stream)
-    except (OSError, ValueError) as error:
+        pieces = [(utterance, start) for utterance, start in description["pieces"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run preprocess_310.py again") from None
     expected = {key: facts[key] for key in ("length", "batch_size", "speakers")}
     expected |= {"names": index.names, "lengths": index.lengths.tolist()}
     for key, value in expected.items():
         if description.get(key) != value:
             raise UserError(f"{path}: has other {key} than the test set or the network; run preprocess_310.py again")
-    return [tuple(piece) for piece in description["pieces"]]
+    return pieces
 
 
 def join(index, pieces, folder, facts):
@@ -103,17 +104,6 @@ def read_estimates(folder, piece, facts):
     return estimates.reshape(shape)[piece % shape[0]]
 
 
-def scored_rows(rows):
-    """The rows that have an SI-SNR; says which have none."""
-    for row in rows:
-        if "si_snr" not in row:
-            print(f"{row['name']}: left out of the average, its mixture or one of its sources is silent")
-    scored = [row for row in rows if "si_snr" in row]
-    if not scored:
-        raise UserError("--data_dir: every utterance has a silent mixture or source; take another test set")
-    return scored
-
-
 def mean_improvement(scored):
     """Mean SI-SNR improvement in dB."""
     return float(np.mean([row["si_snr_improvement"] for row in scored]))
@@ -125,7 +115,7 @@ def compare_whole(average, args, facts, index):
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole utterances: not compared, since {checkpoint} is not there or is not what was exported"
     set_device(args.device_target, args.device_id)
-    whole = mean_improvement([row for row in evaluate(load_model(checkpoint), index) if "si_snr" in row])
+    whole = mean_improvement(scored_rows(evaluate(load_model(checkpoint), index), args.data_dir))
     return f"Whole utterances, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 
 

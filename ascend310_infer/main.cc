@@ -137,8 +137,6 @@ void WriteEstimates(const fs::path &file, const Options &options, const Network 
 // Separate the files one by one; what fails is told and counted. Returns how many failed.
 size_t SeparateFiles(const std::vector<fs::path> &files, const Options &options, Network *network,
                      uint32_t sample_rate) {
-  // The first run also sets up what later ones use.
-  network->Separate(std::vector<float>(static_cast<size_t>(network->batch() * network->length())));
   std::set<std::string> stems;
   size_t failed = 0;
   double total = 0;

@@ -52,6 +52,11 @@ Network::Network(const std::string &path, const std::string &device_type, uint32
   }
   batch_ = inputs[0].Shape()[0];
   length_ = inputs[0].Shape()[1];
+  try {
+    Separate(std::vector<float>(static_cast<size_t>(batch_ * length_)));
+  } catch (const UserError &error) {
+    throw UserError(path + ": " + error.what());
+  }
 }
 
 Network::~Network() = default;

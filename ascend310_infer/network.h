@@ -14,8 +14,9 @@ class Model;
 // What export.py writes: from mixtures [batch, length] to estimates [batch, speakers, length], float32.
 class Network {
  public:
-  // Load a MindIR file onto "Ascend" or "CPU". Throws UserError, naming the file or the device, if MindSpore cannot,
-  // or if the file holds another kind of network.
+  // Load a MindIR file onto "Ascend" or "CPU" and run it once on silence, since the first run also sets up what later
+  // ones use. Throws UserError, naming the file or the device, if MindSpore cannot, or if the file holds another kind of
+  // network.
   Network(const std::string &path, const std::string &device_type, uint32_t device_id);
   ~Network();
 

@@ -162,5 +162,6 @@ def test_pieces_of_another_network_are_refused(work):
     preprocess_310.main(arguments(work))
     write_facts(work, length=500)
     assert "pieces.json: has other length than" in refused(postprocess, post_arguments(work))
-    (work / "pieces/pieces.json").write_text("[")
-    assert "pieces.json: cannot be read" in refused(postprocess, post_arguments(work))
+    for damaged in ("[", "[]", "{}", '{"pieces": [1]}'):
+        (work / "pieces/pieces.json").write_text(damaged)
+        assert "pieces.json: cannot be read" in refused(postprocess, post_arguments(work))
