@@ -69,8 +69,11 @@ def samples_of(length, sample_rate):
     """The samples that --length means; None for "any". Raises UserError if it means none."""
     if length == "any":
         return None
-    match = re.fullmatch(r"(\d+|\d*\.\d+)(samples)?", length)
-    samples = round(float(match[1]) * (1 if match[2] else sample_rate)) if match else 0
+    samples = 0
+    if match := re.fullmatch(r"(\d+)samples", length):
+        samples = int(match[1])
+    elif re.fullmatch(r"\d+|\d*\.\d+", length):
+        samples = round(float(length) * sample_rate)
     if samples < 1:
         raise UserError(
             f"--length {length}: must be seconds, one sample of {sample_rate} Hz or more, such as 4 or 0.5; or samples,"

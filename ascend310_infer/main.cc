@@ -177,12 +177,12 @@ void Run(const Options &options) {
   }
   const uint32_t sample_rate = ReadSampleRate(options.model);
   const std::vector<fs::path> files = ListInputs(options.input);
+  Network network(options.model, options.device_type, options.device_id);
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) {
     throw UserError("--output " + options.output + ": cannot be made (" + error.message() + ")");
   }
-  Network network(options.model, options.device_type, options.device_id);
   std::printf("%s on %s %u: %ld x %ld samples at %u Hz\n", options.model.c_str(), options.device_type.c_str(),
               options.device_id, network.batch(), network.length(), sample_rate);
   const size_t failed = SeparateFiles(files, options, &network, sample_rate);

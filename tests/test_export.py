@@ -171,6 +171,7 @@ def test_bad_file_name_is_refused(tmp_path, name, monkeypatch):
         ("--length", "0.00001"),
         ("--length=-1",),
         ("--length", "0samples"),
+        ("--length", "1.5samples"),
         ("--length", "4 s"),
         ("--batch_size", "0"),
     ],
