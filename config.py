@@ -160,8 +160,29 @@ SEPARATION = {
 EXPORT = {
     "file_name": dict(required=True, help="file to write; its ending is added if missing"),
     "file_format": dict(choices=("MINDIR", "ONNX"), default="MINDIR", help="what to write"),
-    "length": dict(type=float, default=4.0, help="seconds of audio the exported network takes"),
+    "length": dict(
+        default="4",
+        help="audio that the exported network takes: seconds, such as 4 or 0.5; samples, such as 32000samples; or any,"
+        " of MINDIR only, which is slower on a CPU",
+    ),
     "batch_size": dict(type=int, default=1, help="mixtures the exported network takes at once"),
+}
+
+EXPORTED_FILE = {
+    "model_file": dict(required=True, help="MindIR or ONNX file of export.py, with its FILE.json beside it"),
+}
+
+INFERENCE = {
+    "data_dir": EVALUATION["data_dir"],
+    "pieces_dir": dict(required=True, help="folder for the pieces, or of them, and of pieces.json, which tells them"),
+}
+
+INFERENCE_RESULT = {
+    "estimates_dir": dict(required=True, help="folder of what ascend310_infer's main made of the pieces"),
+    "csv": EVALUATION["csv"],
+    "compare_whole": dict(
+        type=int, choices=(0, 1), default=1, help="1: also evaluate whole utterances, with the checkpoint in Python"
+    ),
 }
 
 CONVERSION = {
@@ -235,6 +256,9 @@ GROUPS = {
     "evaluation": EVALUATION,
     "separation": SEPARATION,
     "export": EXPORT,
+    "exported_file": EXPORTED_FILE,
+    "inference": INFERENCE,
+    "inference_result": INFERENCE_RESULT,
     "conversion": CONVERSION,
     "preparation": PREPARATION,
     "corpus": CORPUS,

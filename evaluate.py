@@ -45,7 +45,7 @@ def main(argv=None):
     print(describe(index))
 
     rows = evaluate(net, index, args.batch_size, args.num_workers, args.cal_sdr)
-    scored = _scored(rows, args.data_dir)
+    scored = scored_rows(rows, args.data_dir)
     write_csv(args.csv, rows, columns=scored[0].keys())
     if args.cal_sdr:
         print(f"Average SDR improvement: {np.mean([row['sdr_improvement'] for row in scored]):.2f}")
@@ -118,7 +118,7 @@ def _means(name, values, permutation):
     return {f"{name}_mixture": before, name: after, f"{name}_improvement": after - before}
 
 
-def _scored(rows, data_dir):
+def scored_rows(rows, data_dir):
     """The rows that have an SI-SNR; says which have none."""
     for row in rows:
         if "si_snr" not in row:

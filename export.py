@@ -1,16 +1,32 @@
 """Export a network for other runtimes.
 
-    python export.py --model_path exp/best.ckpt --file_name convtasnet
-    python export.py --model_path exp/best.ckpt --file_name convtasnet --file_format ONNX --length 2
+    python export.py --model_path exp/best.ckpt --file_name conv_tasnet
+    python export.py --model_path exp/best.ckpt --file_name conv_tasnet --length any
+    python export.py --model_path exp/best.ckpt --file_name conv_tasnet --file_format ONNX --length 32000samples
 
-The file takes a mixture [batch_size, T] float32, T being `length` seconds at the network's sample rate, and gives the
-estimates [batch_size, C, T]. MINDIR is run by MindSpore, ONNX by ONNX Runtime (an extra that only this format needs).
-A file gets its name once it has been loaded again and gave what the network gives.
+The file takes mixtures [batch_size, T] float32 and gives their estimates [batch_size, C, T]. T is `length`, or with
+"any" whatever it is given. MINDIR is run by MindSpore and MindSpore Lite, ONNX by ONNX Runtime (an extra that only this
+format needs). A file gets its name once it has been loaded again and gave what the network gives; beside it stands a
+JSON file of that name and .json:
+
+    format          MINDIR or ONNX
+    sha256          of the file
+    batch_size      mixtures it takes at once
+    length          samples of each, null for any
+    sample_rate     samples a second
+    speakers        C
+    network         the network's options (config.NetworkOptions)
+    checkpoint      where it came from, as seen from the file's folder
+    checkpoint_sha256
 """
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import tempfile
+from dataclasses import asdict
 
 from device import set_device
 
@@ -18,32 +34,52 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from config import parse, require_positive
+from config import NetworkOptions, parse, require_positive
 from errors import UserError, first_line, run
 from files import whole_file
 from model import load_model
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
 TOLERANCE = 1e-4  # of the largest sample
+TRIED_SECONDS = (1.0, 0.37)  # lengths that a file for any length is checked at
 
 
 def main(argv=None):
     args = parse(__doc__, "model_file", "export", "device", argv=argv)
-    require_positive(args, "length", "batch_size")
+    require_positive(args, "batch_size")
     path = target(args.file_name, args.file_format)
     if args.file_format == "ONNX":
         require_onnxruntime()
     set_device(args.device_target, args.device_id)
     net = load_model(args.model_path)
-    samples = round(args.length * net.sample_rate)
-    if samples < 1:
-        raise UserError(f"--length {args.length}: not one sample at {net.sample_rate} Hz; take more")
-    mixture = np.random.default_rng(0).standard_normal((args.batch_size, samples)).astype(np.float32)
-    difference = export(net, path, args.file_format, mixture)
+    length = samples_of(args.length, net.sample_rate)
+    if length is None and args.file_format == "ONNX":
+        raise UserError(
+            "--length any: MindSpore writes ONNX for one length only; name it, or take --file_format MINDIR"
+        )
+    difference = export(net, path, args.file_format, args.batch_size, length, args.model_path)
     print(
-        f"{path}: {args.file_format} of {os.path.getsize(path) / 1e6:.2f} MB for mixtures {list(mixture.shape)};"
-        f" differs from the network by {difference:.1e} of the largest sample"
+        f"{path}: {args.file_format} of {os.path.getsize(path) / 1e6:.2f} MB for mixtures"
+        f" [{args.batch_size}, {length or 'any length'}]; differs from the network by {difference:.1e} of the largest"
+        " sample"
     )
+
+
+def samples_of(length, sample_rate):
+    """The samples that --length means; None for "any". Raises UserError if it means none."""
+    if length == "any":
+        return None
+    samples = 0
+    if match := re.fullmatch(r"(\d+)samples", length):
+        samples = int(match[1])
+    elif re.fullmatch(r"\d+|\d*\.\d+", length):
+        samples = round(float(length) * sample_rate)
+    if samples < 1:
+        raise UserError(
+            f"--length {length}: must be seconds, one sample of {sample_rate} Hz or more, such as 4 or 0.5; or samples,"
+            " such as 32000samples; or any"
+        )
+    return samples
 
 
 def target(file_name, file_format):
@@ -67,14 +103,16 @@ def require_onnxruntime():
         raise UserError("--file_format ONNX: the file is checked with ONNX Runtime; pip install onnxruntime") from None
 
 
-def export(net, path, file_format, mixture):
-    """Write a network to a file for mixtures of one shape: whole and checked, or not at all.
+def export(net, path, file_format, batch_size, length, checkpoint):
+    """Write a network to a file, and what is to be known of it beside: whole and checked, or not at all.
 
     Args:
         net: of `model.load_model`.
         path: with the format's ending, in a folder that exists.
         file_format: "MINDIR" or "ONNX".
-        mixture: float32 [M, T], what the file is checked on.
+        batch_size: mixtures M that the file takes at once.
+        length: their samples T; None, of MINDIR only, for any.
+        checkpoint: file that the network is from.
 
     Returns the largest difference between the file's output and the network's, as a part of the network's largest
     sample. Raises UserError if that is above 1e-4, or if the network cannot be written.
@@ -84,41 +122,99 @@ def export(net, path, file_format, mixture):
         # In a folder of its own, since MindSpore refuses paths with a space and many another character.
         with tempfile.TemporaryDirectory() as folder:
             written = os.path.join(folder, f"network{ENDINGS[file_format]}")
-            write(net, written, mixture)
-            difference = relative_difference(compute(written, mixture), net(ms.Tensor(mixture)).asnumpy())
+            write(net, written, ms.Tensor(shape=[batch_size, length], dtype=ms.float32))
+            difference = largest_difference(net, compute(written), batch_size, length)
             if not difference <= TOLERANCE:  # a NaN is a failure too
                 raise UserError(f"{path}: not written, since it would differ from the network by {difference:.1e}")
-            with whole_file(path) as partial:
+            facts = {
+                "format": file_format,
+                "sha256": checksum(written),
+                "batch_size": batch_size,
+                "length": length,
+                "sample_rate": net.sample_rate,
+                "speakers": net.options.C,
+                "network": asdict(net.options),
+                "checkpoint": os.path.relpath(checkpoint, os.path.dirname(os.path.abspath(path))),
+                "checkpoint_sha256": checksum(checkpoint),
+            }
+            with whole_file(path) as partial, whole_file(f"{path}.json") as partial_facts:
                 shutil.copyfile(written, partial)
+                with open(partial_facts, "w", encoding="utf-8") as stream:
+                    json.dump(facts, stream, indent=1)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: cannot be written as {file_format} ({first_line(error)})") from None
     return difference
 
 
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def largest_difference(net, compute, batch_size, length):
+    """What `relative_difference` gives at most for noise of the file's length, or of several where it takes any.
+
+    Args:
+        net: takes and gives tensors [M, T] and [M, C, T].
+        compute: takes and gives the like arrays.
+        batch_size: M.
+        length: T, or None.
+    """
+    random = np.random.default_rng(0)
+    lengths = [length] if length else [round(seconds * net.sample_rate) for seconds in TRIED_SECONDS]
+    mixtures = [random.standard_normal((batch_size, samples)).astype(np.float32) for samples in lengths]
+    differences = [relative_difference(compute(mixture), net(ms.Tensor(mixture)).asnumpy()) for mixture in mixtures]
+    return float(np.max(differences))  # of NaN and a number NaN
+
+
 def write_mindir(net, path, mixture):
-    ms.export(net, ms.Tensor(mixture), file_name=path, file_format="MINDIR")
+    ms.export(net, mixture, file_name=path, file_format="MINDIR")
 
 
-def compute_mindir(path, mixture):
-    return nn.GraphCell(ms.load(path))(ms.Tensor(mixture)).asnumpy()
+def load_mindir(path):
+    """What takes mixtures and gives estimates, as arrays."""
+    net = nn.GraphCell(ms.load(path))
+    return lambda mixture: net(ms.Tensor(mixture)).asnumpy()
 
 
 def write_onnx(net, path, mixture):
-    names = {"input_names": ["mixture"], "output_names": ["estimates"]}
-    ms.onnx.export(net, ms.Tensor(mixture), file_name=path, **names)
+    ms.onnx.export(net, mixture, file_name=path, input_names=["mixture"], output_names=["estimates"])
 
 
-def compute_onnx(path, mixture):
+def load_onnx(path):
+    """What takes mixtures and gives estimates, as arrays."""
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return session.run(["estimates"], {"mixture": mixture})[0]
     except Exception as error:  # its own errors, which share no other base
         raise RuntimeError(f"ONNX Runtime: {error}") from None
+    return lambda mixture: session.run(["estimates"], {"mixture": mixture})[0]
 
 
-FORMATS = {"MINDIR": (write_mindir, compute_mindir), "ONNX": (write_onnx, compute_onnx)}
+FORMATS = {"MINDIR": (write_mindir, load_mindir), "ONNX": (write_onnx, load_onnx)}
+
+
+def read_facts(path):
+    """The facts beside an exported file, a dict of what the head of this file lists.
+
+    Raises UserError if they are missing or damaged, or are those of another file.
+    """
+    try:
+        with open(f"{path}.json", encoding="utf-8") as stream:
+            facts = json.load(stream)
+        network = NetworkOptions(**facts["network"])
+        is_same = facts["sha256"] == checksum(path)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: cannot be read ({error.strerror}); export.py writes FILE and FILE.json"
+        ) from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path}.json: damaged, or not of export.py; export the network again") from None
+    if not is_same:
+        raise UserError(f"{path}.json: is of another file than {path} now is; export the network again")
+    return facts | {"network": network}
 
 
 def relative_difference(found, expected):

@@ -31,8 +31,7 @@ class Encoder(nn.Cell):
     def construct(self, mixture):
         M, T = mixture.shape
         K = frame_count(T, self.hop, self.padding)
-        mixture = self.fit(mixture, (K + 1) * self.hop)
-        hops = mixture.reshape(M, K + 1, self.hop)
+        hops = self.fit(mixture, (K + 1) * self.hop).reshape(M, K + 1, self.hop)
         frames = ops.cat((hops[:, :-1], hops[:, 1:]), 2)  # [M, K, L]
         w = self.product(frames.reshape(M * K, self.L), self.weight)  # [M * K, N]
         if self.relu:
@@ -41,16 +40,10 @@ class Encoder(nn.Cell):
 
     def fit(self, mixture, samples):
         """Zeros at the end (or samples cut from it) to make whole frames; with padding "both" a hop in front."""
-        M, T = mixture.shape
-        front = self.hop if self.padding == "both" else 0
-        tail = samples - front - T
-        if tail < 0:
-            mixture = mixture[:, :tail]
-        parts = [ops.zeros((M, front), mixture.dtype)] if front else []
-        parts = [*parts, mixture]
-        if tail > 0:
-            parts = [*parts, ops.zeros((M, tail), mixture.dtype)]
-        return ops.cat(parts, 1) if len(parts) > 1 else mixture
+        # Two hops of zeros are never too few. The operators are the same for every T, which an export may leave open.
+        zeros = ops.zeros((mixture.shape[0], 2 * self.hop), mixture.dtype)
+        parts = (zeros[:, : self.hop], mixture, zeros) if self.padding == "both" else (mixture, zeros)
+        return ops.cat(parts, 1)[:, :samples]
 
 
 class Decoder(nn.Cell):
@@ -66,10 +59,10 @@ class Decoder(nn.Cell):
         M, K, C, _ = masked.shape
         frames = self.product(masked.reshape(M * K * C, self.N), self.weight)  # [M * K * C, L]
         samples = overlap_add(frames.reshape(M, K, C, self.L))  # [M, C, (K + 1) * hop]
+        # Less than a hop may be missing with padding "none". A slice of all there is would be one that ONNX's readers
+        # do not take.
+        samples = ops.cat((samples, ops.zeros((M, C, self.hop), samples.dtype)), 2)
         front = self.hop if self.padding == "both" else 0
-        missing = T + front - (K + 1) * self.hop
-        if missing > 0:
-            samples = ops.cat((samples, ops.zeros((M, C, missing), samples.dtype)), 2)
         return samples[:, :, front : front + T]
 
 
@@ -197,7 +190,9 @@ def frame_count(samples, hop, padding):
     if padding == "both":
         return -(-samples // hop) + 1
     whole_hops = samples // hop if padding == "none" else -(-samples // hop)
-    return max(whole_hops - 1, 1) if isinstance(samples, int) else ops.maximum(whole_hops - 1, 1.0)
+    if isinstance(samples, int):
+        return whole_hops - 1 + 2 // (whole_hops + 1)  # at least 1, without a branch: an export may leave T open
+    return ops.maximum(whole_hops - 1, 1.0)
 
 
 def before(counts, size):

@@ -1,5 +1,7 @@
 """export.py: what it writes gives what the network gives, and nothing else is left behind."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,6 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import nn
 
 import export as script
 from checkpoint import write_checkpoint
@@ -45,27 +46,54 @@ def refused(argv):
     return str(error.value)
 
 
+def noise(*shape):
+    return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_mindir_gives_what_the_network_gives(checkpoints, name, tmp_path, capfd):
     path = tmp_path / "net.mindir"
     script.main(arguments(checkpoints[name], path, "--length", "0.1", "--batch_size", "2"))
-    assert [file.name for file in tmp_path.iterdir()] == ["net.mindir"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.mindir", "net.mindir.json"]
     line = capfd.readouterr().out.strip().splitlines()[-1]
     assert str(path) in line
     assert f"{path.stat().st_size / 1e6:.2f} MB" in line
-    mixture = ms.Tensor(np.random.default_rng(1).standard_normal((2, 800)).astype(np.float32))
-    found = nn.GraphCell(ms.load(str(path)))(mixture).asnumpy()
-    np.testing.assert_allclose(found, load_model(checkpoints[name])(mixture).asnumpy(), atol=1e-6)
+    mixture = noise(2, 800)
+    expected = load_model(checkpoints[name])(ms.Tensor(mixture)).asnumpy()
+    np.testing.assert_allclose(script.load_mindir(str(path))(mixture), expected, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_mindir_of_any_length_gives_what_the_network_gives(checkpoints, name, tmp_path, capfd):
+    script.main(arguments(checkpoints[name], tmp_path / "net", "--length", "any"))
+    assert "[1, any length]" in capfd.readouterr().out
+    assert json.loads((tmp_path / "net.mindir.json").read_text())["length"] is None
+    net, compute = load_model(checkpoints[name]), script.load_mindir(str(tmp_path / "net.mindir"))
+    for length in (1, 7, 803):
+        expected = net(ms.Tensor(noise(1, length))).asnumpy()
+        np.testing.assert_allclose(compute(noise(1, length)), expected, atol=1e-6)
 
 
 def test_onnx_gives_what_the_network_gives(checkpoints, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    script.main(arguments(checkpoints["gLN"], tmp_path / "net", "--length", "0.1", "--file_format", "ONNX"))
-    mixture = np.random.default_rng(1).standard_normal((1, 800)).astype(np.float32)
+    script.main(arguments(checkpoints["gLN"], tmp_path / "net", "--length", "800samples", "--file_format", "ONNX"))
+    mixture = noise(1, 800)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     (found,) = session.run(None, {"mixture": mixture})
     np.testing.assert_allclose(found, load_model(checkpoints["gLN"])(ms.Tensor(mixture)).asnumpy(), atol=1e-5)
+
+
+def test_json_beside_the_file_tells_what_it_is(checkpoints, tmp_path):
+    pytest.importorskip("onnxruntime")
+    script.main(arguments(checkpoints["gLN"], tmp_path / "net", "--length", "0.1", "--file_format", "ONNX"))
+    facts = json.loads((tmp_path / "net.onnx.json").read_text())
+    assert facts.pop("sha256") == hashlib.sha256((tmp_path / "net.onnx").read_bytes()).hexdigest()
+    assert facts.pop("checkpoint_sha256") == hashlib.sha256(Path(checkpoints["gLN"]).read_bytes()).hexdigest()
+    assert (tmp_path / facts.pop("checkpoint")).resolve() == Path(checkpoints["gLN"]).resolve()
+    assert NetworkOptions(**facts.pop("network")) == NetworkOptions(**SIZES)
+    assert facts == {"format": "ONNX", "batch_size": 1, "length": 800, "sample_rate": 8000, "speakers": 2}
 
 
 def test_what_onnx_cannot_express_is_one_line(checkpoints, tmp_path, monkeypatch):
@@ -83,11 +111,11 @@ def test_onnx_without_its_runtime_is_refused_before_anything_is_written(tmp_path
 
 
 @pytest.mark.parametrize("damage", [lambda x: x + 1e-3, lambda x: x * np.nan, lambda x: x[..., :-1]])
-def test_a_file_that_differs_is_not_kept(checkpoints, tmp_path, monkeypatch, damage):
+def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, damage):
     monkeypatch.setitem(
         script.FORMATS,
         "MINDIR",
-        (lambda net, path, mixture: Path(path).touch(), lambda path, mixture: damage(BROKEN)),
+        (lambda net, path, mixture: Path(path).touch(), lambda path: lambda mixture: damage(ONES)),
     )
     monkeypatch.setattr(script, "load_model", lambda path: FixedNet())
     (tmp_path / "net.mindir").write_text("an earlier one")
@@ -96,7 +124,7 @@ def test_a_file_that_differs_is_not_kept(checkpoints, tmp_path, monkeypatch, dam
     assert (tmp_path / "net.mindir").read_text() == "an earlier one"
 
 
-BROKEN = np.ones((1, 2, 800), np.float32)
+ONES = np.ones((1, 2, 800), np.float32)
 
 
 class FixedNet:
@@ -105,7 +133,21 @@ class FixedNet:
     sample_rate = 8000
 
     def __call__(self, mixture):
-        return ms.Tensor(BROKEN)
+        return ms.Tensor(ONES)
+
+
+def test_any_length_is_for_mindir(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "require_onnxruntime", lambda: None)
+    message = refused(arguments(checkpoints["gLN"], tmp_path / "net", "--length", "any", "--file_format", "ONNX"))
+    assert message.startswith("--length any: ") and "--file_format MINDIR" in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "length, samples", [("4", 32000), ("0.5", 4000), (".5", 4000), ("1234samples", 1234), ("any", None)]
+)
+def test_length_is_seconds_samples_or_any(length, samples):
+    assert script.samples_of(length, 8000) == samples
 
 
 def test_difference_is_relative_to_the_largest_sample():
@@ -122,10 +164,20 @@ def test_bad_file_name_is_refused(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option", [("--length", "0"), ("--length", "nan"), ("--length", "1e-9"), ("--length", "-1"), ("--batch_size", "0")]
+    "option",
+    [
+        ("--length", "0"),
+        ("--length", "nan"),
+        ("--length", "0.00001"),
+        ("--length=-1",),
+        ("--length", "0samples"),
+        ("--length", "1.5samples"),
+        ("--length", "4 s"),
+        ("--batch_size", "0"),
+    ],
 )
 def test_bad_size_is_refused(checkpoints, tmp_path, option):
-    assert refused(arguments(checkpoints["gLN"], tmp_path / "net", *option)).startswith(option[0])
+    assert refused(arguments(checkpoints["gLN"], tmp_path / "net", *option)).startswith(option[0].split("=")[0])
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,99 @@
+"""Recordings of any length in flat memory: separated in pieces that overlap, and joined.
+
+A piece may give the speakers in another order than the one before it. Both heard the same speech where they overlap,
+so there the order is taken that agrees best, and one piece is faded into the other.
+"""
+
+import mindspore as ms
+import numpy as np
+
+from data import padded_length
+from errors import UserError
+from metrics import best_permutation
+
+PIECE_SECONDS = 16.0  # longer ones need more memory
+OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
+
+
+def piece_length(samples, sample_rate):
+    """Samples of the pieces in which a recording of so many is separated: one of a few fixed lengths.
+
+    Graph mode compiles anew for each length. A recording that is no longer than a piece is one.
+    """
+    return padded_length(min(samples, round(PIECE_SECONDS * sample_rate)), sample_rate)
+
+
+def joined_estimates(net, read, samples, piece):
+    """Separate a recording piece by piece.
+
+    Args:
+        net: of `model.load_model`, for C speakers.
+        read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
+        samples: of the recording, T.
+        piece: samples of a piece, of `piece_length`.
+
+    Yields the estimates [C, T], float32, in stretches [C, n], at levels that add up to the recording as closely as one
+    gain a speaker and piece allows. Raises UserError if the network gives NaN.
+    """
+    starts = piece_starts(samples, piece, round(OVERLAP_SECONDS * net.sample_rate), net.options.hop)
+    tail = None  # what is joined already of the stretch that the next piece begins with
+    for start, following in zip(starts, [*starts[1:], samples], strict=True):
+        mixture = read(start, min(piece, samples - start))
+        estimates = estimate(net, mixture, piece)  # [C, piece or less]
+        estimates *= mixture_gains(estimates, mixture)[:, np.newaxis]
+        if tail is not None:
+            estimates = joined(tail, estimates)
+        yield estimates[:, : following - start]
+        tail = estimates[:, following - start :]
+
+
+def piece_starts(samples, piece, overlap, hop):
+    """First samples of as few pieces as cover a recording, each sharing about `overlap` samples or more with the next.
+
+    They are multiples of the hop, so that the network's frames lie as in the whole recording.
+    """
+    if samples <= piece:
+        return [0]
+    count = -(-(samples - overlap) // (piece - overlap))
+    return (np.ceil(np.linspace(0, samples - piece, count) / hop).astype(int) * hop).tolist()
+
+
+def joined(tail, estimates):
+    """Put the speakers of `estimates` [C, T] into the order of `tail` [C, overlap], and fade from this into them.
+
+    The order is that of the highest correlations between what the two say of the overlap. They are not normalised, so
+    that the louder speaker, whose estimates are more certain, decides where another is silent.
+    """
+    overlap = tail.shape[1]
+    order = best_permutation(tail.astype(np.float64) @ estimates[:, :overlap].T)
+    estimates = estimates[order]
+    fade = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
+    estimates[:, :overlap] = (1 - fade) * tail + fade * estimates[:, :overlap]
+    return estimates
+
+
+def estimate(net, mixture, samples):
+    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them."""
+    padded = np.zeros((1, samples), np.float32)
+    padded[0, : len(mixture)] = mixture
+    estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
+    if not np.isfinite(estimates).all():
+        raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
+    return estimates[0, :, : len(mixture)].copy()
+
+
+def mixture_gains(estimates, mixture):
+    """Gains g [C] that minimise the energy of mixture [T] - sum of g[c] estimates[c] [C, T].
+
+    Where estimates are so alike that the mixture does not tell their gains apart (correlation above about 0.98), or
+    silent, they keep the levels that the network gave them to each other.
+    """
+    estimates, mixture = estimates.astype(np.float64), mixture.astype(np.float64)
+    total = estimates.sum(axis=0)
+    common = mixture @ total / max(total @ total, np.finfo(np.float64).tiny)
+    norms = np.linalg.norm(estimates, axis=1)
+    norms[norms == 0] = 1
+    directions = estimates / norms[:, np.newaxis]  # [C, T]
+    remainder = mixture - common * total
+    correction = np.linalg.pinv(directions @ directions.T, rcond=0.01, hermitian=True) @ (directions @ remainder)
+    return common + correction / norms

@@ -1,0 +1,123 @@
+"""Join what ascend310_infer/ made of the pieces of preprocess_310.py, and score it.
+
+    python postprocess.py --model_file conv_tasnet.mindir --data_dir index/tt --pieces_dir infer_310/pieces \
+        --estimates_dir infer_310/estimates
+
+Each piece gets the levels that add up to its mixture, and is joined to the one before it where the two overlap, as
+separate.py does with long recordings. The CSV file has a row an utterance. The last line is the average; the one
+before tells what evaluate.py gives for whole utterances, where the checkpoint that was exported is still in its place.
+"""
+
+import json
+import os
+
+from device import set_device
+
+import numpy as np
+from tqdm import tqdm
+
+from config import parse
+from data import load_index
+from errors import UserError, run
+from evaluate import evaluate, measure, scored_rows, write_csv
+from export import checksum, read_facts
+from model import load_model
+from pieces import joined, mixture_gains
+from preprocess_310 import bin_name
+
+
+def main(argv=None):
+    args = parse(__doc__, "exported_file", "inference", "inference_result", "device", argv=argv)
+    facts = read_facts(args.model_file)
+    index = load_index(args.data_dir, facts["sample_rate"])
+    pieces = read_pieces(args.pieces_dir, index, facts)
+    rows = [
+        {"name": name} | measure(audio[0], audio[1:], estimates)
+        for name, audio, estimates in tqdm(
+            join(index, pieces, args.estimates_dir, facts), "joining", len(index), unit="mixture", disable=None
+        )
+    ]
+    scored = scored_rows(rows, args.data_dir)
+    write_csv(args.csv, rows, columns=scored[0].keys())
+    average = mean_improvement(scored)
+    if args.compare_whole:
+        print(compare_whole(average, args, facts, index))
+    print(f"Average SISNR improvement: {average:.2f}")
+
+
+def read_pieces(folder, index, facts):
+    """What pieces.json tells, a list of (utterance, start). Raises UserError if they are of other data."""
+    path = os.path.join(folder, "pieces.json")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            description = json.load(stream)
+        pieces = [(utterance, start) for utterance, start in description["pieces"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run preprocess_310.py again") from None
+    expected = {key: facts[key] for key in ("length", "batch_size", "speakers")}
+    expected |= {"names": index.names, "lengths": index.lengths.tolist()}
+    for key, value in expected.items():
+        if description.get(key) != value:
+            raise UserError(f"{path}: has other {key} than the test set or the network; run preprocess_310.py again")
+    return pieces
+
+
+def join(index, pieces, folder, facts):
+    """Join the estimates of each utterance.
+
+    Args:
+        index: of `data.load_index`.
+        pieces: list of (utterance, start), in order.
+        folder: where the estimates of the pieces are.
+        facts: of `export.read_facts`.
+
+    Yields name, audio [1 + C, T] and estimates [C, T] of each utterance. Raises UserError if a file of estimates is
+    missing, has another size or is damaged.
+    """
+    starts = [[] for _ in index.names]  # of each utterance: piece, first sample
+    for piece, (utterance, start) in enumerate(pieces):
+        starts[utterance].append((piece, start))
+    for utterance, name in enumerate(index.names):
+        length = int(index.lengths[utterance])
+        audio = index.read(utterance, 0, length)  # [1 + C, T]
+        estimates = np.zeros((facts["speakers"], 0), np.float32)
+        for piece, start in starts[utterance]:
+            mixture = audio[0, start : start + facts["length"]]
+            latest = read_estimates(folder, piece, facts)[:, : len(mixture)]  # [C, length or less]
+            latest = latest * mixture_gains(latest, mixture)[:, np.newaxis].astype(np.float32)
+            if start:
+                latest = joined(estimates[:, start:], latest)
+            estimates = np.concatenate((estimates[:, :start], latest), axis=1)
+        yield name, audio, estimates
+
+
+def read_estimates(folder, piece, facts):
+    """The estimates [C, length] of a piece."""
+    shape = facts["batch_size"], facts["speakers"], facts["length"]
+    path = os.path.join(folder, bin_name(piece // shape[0]).replace(".bin", "_0.bin"))
+    try:
+        estimates = np.fromfile(path, np.float32)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); was its piece separated?") from None
+    if estimates.size != np.prod(shape):
+        raise UserError(f"{path}: {estimates.size} numbers, expected {list(shape)}; separate its piece again")
+    return estimates.reshape(shape)[piece % shape[0]]
+
+
+def mean_improvement(scored):
+    """Mean SI-SNR improvement in dB."""
+    return float(np.mean([row["si_snr_improvement"] for row in scored]))
+
+
+def compare_whole(average, args, facts, index):
+    """The line that tells how far `average` is from whole utterances, or why that is not known."""
+    checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
+    if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
+        return f"Whole utterances: not compared, since {checkpoint} is not there or is not what was exported"
+    set_device(args.device_target, args.device_id)
+    whole = mean_improvement(scored_rows(evaluate(load_model(checkpoint), index), args.data_dir))
+    return f"Whole utterances, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
+
+
+if __name__ == "__main__":
+    run(main)

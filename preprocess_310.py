@@ -1,0 +1,89 @@
+"""Cut the utterances of a test set into the pieces that an exported network takes, for ascend310_infer/.
+
+    python preprocess_310.py --model_file conv_tasnet.mindir --data_dir index/tt --pieces_dir infer_310/pieces
+
+writes 00000.bin, 00001.bin ..., float32 [batch, length] each, and pieces.json, which tells where in which utterance
+each row comes from. Consecutive pieces of an utterance share a quarter of their length, by which postprocess.py joins
+their estimates. What is shorter than a piece, and the rest of the last batch, is filled up with zeros, which the
+network takes for silence.
+"""
+
+import json
+import os
+
+import numpy as np
+from tqdm import tqdm
+
+from config import parse
+from data import load_index
+from errors import UserError, run
+from export import read_facts
+from files import whole_file
+from pieces import piece_starts
+
+SHARED = 0.25  # of a piece, with the next
+
+
+def main(argv=None):
+    args = parse(__doc__, "exported_file", "inference", argv=argv)
+    facts = read_facts(args.model_file)
+    if facts["length"] is None:
+        raise UserError(f"{args.model_file}: is for any length, but the program needs one; export it with --length 4")
+    index = load_index(args.data_dir, facts["sample_rate"])
+    if index.speakers != facts["speakers"]:
+        raise UserError(f"{args.data_dir}: {index.speakers} sources in a mixture, but {args.model_file} separates"
+                        f" {facts['speakers']}; take a test set and a network of as many speakers")  # fmt: skip
+    try:
+        os.makedirs(args.pieces_dir, exist_ok=True)
+        if os.listdir(args.pieces_dir):
+            raise UserError(f"--pieces_dir {args.pieces_dir}: is not empty; take another folder")
+    except OSError as error:
+        raise UserError(f"--pieces_dir {args.pieces_dir}: cannot be made ({error.strerror})") from None
+    pieces = cut(index.lengths.tolist(), facts["length"], facts["network"].hop)
+    write_pieces(args.pieces_dir, index, pieces, facts)
+    print(f"{args.pieces_dir}: {len(index)} utterances in {len(pieces)} pieces of {facts['length']} samples")
+
+
+def cut(lengths, piece, hop):
+    """Where the pieces of utterances lie.
+
+    Args:
+        lengths: samples of each utterance.
+        piece: samples of a piece.
+        hop: what starts are multiples of.
+
+    Returns a list of (utterance, start), in order.
+    """
+    shared = round(SHARED * piece)
+    return [(i, start) for i, length in enumerate(lengths) for start in piece_starts(length, piece, shared, hop)]
+
+
+def write_pieces(folder, index, pieces, facts):
+    """Write the pieces, `batch_size` of them a file, and last pieces.json. Raises UserError if it cannot be."""
+    batch_size, length = facts["batch_size"], facts["length"]
+    for first in tqdm(range(0, len(pieces), batch_size), desc="cutting", unit="file", disable=None):
+        batch = np.zeros((batch_size, length), np.float32)
+        for row, (utterance, start) in zip(batch, pieces[first : first + batch_size], strict=False):
+            samples = min(length, int(index.lengths[utterance]) - start)
+            row[:samples] = index.read(utterance, start, samples)[0]
+        with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial:
+            batch.tofile(partial)
+    description = {
+        "length": length,
+        "batch_size": batch_size,
+        "speakers": facts["speakers"],
+        "names": index.names,
+        "lengths": index.lengths.tolist(),
+        "pieces": pieces,
+    }
+    with whole_file(os.path.join(folder, "pieces.json")) as partial, open(partial, "w", encoding="utf-8") as stream:
+        json.dump(description, stream)
+
+
+def bin_name(number):
+    """The name of a file of pieces."""
+    return f"{number:05d}.bin"
+
+
+if __name__ == "__main__":
+    run(main)
