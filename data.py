@@ -19,12 +19,13 @@ import numpy as np
 from errors import UserError
 from index import FolderIndex
 from mindrecord import RecordIndex
+from mixing import FILE, MixtureIndex
 
 MOST_PADDING = 0.08  # of the samples computed; the more padding, the fewer lengths to compile
 
 
 def load_index(path, sample_rate):
-    """Open a folder of mix.json, s1.json, s2.json ... or a MindRecord file of preprocess.py.
+    """Open a folder of mix.json, s1.json, s2.json ... or mixtures.json, or a MindRecord file, of preprocess.py.
 
     Returns an index: its length is the number of utterances; `names`, `lengths` (int64 [utterances], samples),
     `speakers`, `sample_rate`, `path`; `read(utterance, start, length)` gives float32 [1 + C, length], mixture first.
@@ -32,6 +33,8 @@ def load_index(path, sample_rate):
     """
     if sample_rate < 1:
         raise UserError(f"--sample_rate {sample_rate}: must be at least 1")
+    if os.path.isfile(os.path.join(path, FILE)):
+        return MixtureIndex(path, sample_rate)
     if os.path.isdir(path):
         return FolderIndex(path, sample_rate)
     if os.path.isfile(path):
