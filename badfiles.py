@@ -49,6 +49,8 @@ class BadFiles:
 
         Returns how many lines there are.
         """
+        if self.policy == "error":
+            return 0
         reasons = dict.fromkeys(self._reasons)  # each once, in order
         if reasons:
             make_folder(os.path.dirname(self.path))

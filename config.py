@@ -81,6 +81,18 @@ TRAINING_DATA = {
     "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
     "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
     "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
+    "dynamic_mixing": dict(
+        type=int,
+        nargs="?",
+        choices=(0, 1),
+        const=1,
+        default=0,
+        help="1, or without a value: draw other speakers, crops and gains in each epoch, from an index of LibriSpeech",
+    ),
+    "speed_change": dict(
+        type=int, default=0, help="percent, such as 5: the most that --dynamic_mixing makes a voice faster or slower"
+    ),
+    "on_bad_file": ON_BAD_FILE,
     "batch_size": dict(type=int, default=2, help="examples in a step"),
     "seed": dict(type=int, default=0, help="of the weights, the order and the crops"),
 }

@@ -19,9 +19,11 @@ import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
+from badfiles import BadFiles
 from checkpoint import read_checkpoint, restore, write_checkpoint
 from config import NetworkOptions, parse, require_positive
 from data import describe, load_index, training_batches, utterance_batches
+from dynamic import DynamicMixtures, check_dynamic_mixing
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
@@ -39,6 +41,8 @@ def main(argv=None):
     for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
         if index.speakers != args.C:
             raise UserError(f"{path}: {index.speakers} sources in a mixture, but --C is {args.C}; make them agree")
+    if args.dynamic_mixing:
+        train_index = DynamicMixtures(train_index, args.seed, args.speed_change)
     training = Training(args)
     print(f"device:     {device}, MindSpore {ms.__version__}")
     print(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
@@ -53,6 +57,7 @@ def check(args):
     for name in ("l2", "max_norm", "max_minutes", "seed"):
         if not 0 <= getattr(args, name) < math.inf:
             raise UserError(f"--{name} {getattr(args, name)}: must be a number, 0 or more")
+    check_dynamic_mixing(args)
     if not 0 <= args.momentum < 1:
         raise UserError(f"--momentum {args.momentum}: must be at least 0 and below 1")
     if args.momentum and args.optimizer != "sgd":
@@ -90,6 +95,7 @@ class Training:
         optimizer = make_optimizer(self.net.trainable_params(), args.optimizer, args.lr, args.l2, args.momentum)
         self.step = TrainingStep(net_with_loss, optimizer, args.max_norm)
         self.history = []  # one dict an epoch
+        self.bad_files = BadFiles(args.on_bad_file, os.path.join(args.save_folder, "bad_files.txt"))
         if args.continue_from:
             self.resume(args.continue_from)
 
@@ -119,7 +125,9 @@ class Training:
         """Train up to the last epoch, or until the time is over, validating and saving after each."""
         args = self.args
         self.deadline = time.monotonic() + 60 * (args.max_minutes or float("inf"))
-        valid_batches = utterance_batches(valid_index, args.batch_size, args.num_workers, args.cv_maxlen)
+        valid_batches = utterance_batches(
+            valid_index, args.batch_size, args.num_workers, args.cv_maxlen, self.bad_files
+        )
         for epoch in range(len(self.history), args.epochs):
             began = time.monotonic()
             train_loss, steps, speed = self.train_epoch(train_index, epoch)
@@ -138,6 +146,8 @@ class Training:
                 f"{' (best)' if valid_loss < best else ''}, {steps} steps at {speed:.1f} s of audio/s, {seconds:.0f} s",
                 flush=True,
             )
+            if self.bad_files.skipped:
+                print(f"skipped {self.bad_files.skipped} examples so far; {self.bad_files.path} lists their files")
             if time.monotonic() > self.deadline:
                 print(f"ended after {args.max_minutes:g} minutes (--max_minutes)")
                 break
@@ -150,7 +160,7 @@ class Training:
         """
         args = self.args
         batches = training_batches(
-            index, args.batch_size, args.segment, args.shuffle, args.seed, epoch, args.num_workers
+            index, args.batch_size, args.segment, args.shuffle, args.seed, epoch, args.num_workers, self.bad_files
         )
         self.step.set_train()
         losses, counts, seconds = [], [], 0.0

@@ -1,5 +1,6 @@
 """mixing.py: mixtures computed while they are read against the generated tree, and what a faulty index says."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,10 +9,14 @@ import pytest
 import soundfile
 from test_data import arrays, assert_same
 from test_librimix import STEP
+from test_metrics import paper_si_snr
 
 import audio
+import evaluate
 import preprocess
+import train
 from badfiles import BadFiles
+from checkpoint import read_checkpoint
 from data import load_index, training_batches
 from errors import UserError
 from librimix import every_signal
@@ -201,3 +206,49 @@ def test_a_file_that_has_changed(corpus, tmp_path):
     soundfile.write(corpus / "LibriSpeech" / "dev-clean" / "b.flac", np.full(30000, 0.1), 16000)
     with pytest.raises(UserError, match=r"b.flac: 30000 samples of 16000 Hz, expected 41234 of 16000 Hz"):
         fly.read(0, 0, 100)
+
+
+NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", "1"]
+
+
+def train_on(index, folder, *options):
+    """Losses of training and validation in two epochs."""
+    given = ["--train_dir", index, "--valid_dir", index, "--save_folder", folder, *options, *NETWORK]
+    train.main([*map(str, given), "--segment=0.5", "--lr=2e-3", "--epochs=2", "--device_target=CPU"])
+    history = read_checkpoint(folder / "last.ckpt").progress["history"]
+    return [[epoch["train_loss"], epoch["valid_loss"]] for epoch in history]
+
+
+@pytest.mark.slow
+def test_training_on_the_fly_and_from_the_generated_tree_is_the_same(corpus, tmp_path):
+    index(corpus, tmp_path / "fly", task="sep_noisy")
+    index(corpus, tmp_path / "tree", "--generate", tmp_path / "lm", task="sep_noisy")
+    fly, tree = (train_on(tmp_path / name / "cv", tmp_path / f"run {name}") for name in ("fly", "tree"))
+    np.testing.assert_allclose(fly, tree, rtol=0, atol=0.005)  # dB; the tree is rounded to 16 bits
+    assert fly[1][0] < fly[0][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["enh_single", "enh_both"])
+def test_enhancement_from_the_index_to_the_evaluation(corpus, tmp_path, task, capsys):
+    folder = index(corpus, tmp_path / "fly", task=task) / "cv"
+    with pytest.raises(UserError, match="1 sources in a mixture, but --C is 2"):
+        train_on(folder, tmp_path / "run")
+    losses = train_on(folder, tmp_path / "run", "--C", 1)
+    assert losses[1][0] < losses[0][0]
+    evaluate.main(
+        [
+            f"--model_path={tmp_path / 'run' / 'last.ckpt'}",
+            f"--data_dir={folder}",
+            f"--csv={tmp_path / 'results.csv'}",
+            "--cal_sdr=1",
+            "--device_target=CPU",
+        ]
+    )
+    assert "Average SISNR improvement: " in capsys.readouterr().out
+    with open(tmp_path / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["permutation"] for row in rows] == ["1", "1"]
+    signals = whole(load_index(folder, 8000))["a_b"]
+    estimate = paper_si_snr(signals[1], signals[0])
+    assert float(rows[0]["si_snr_mixture"]) == pytest.approx(estimate, abs=1e-3)
