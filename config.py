@@ -166,6 +166,7 @@ PREPARATION = {
     "sample_rate": dict(type=int, default=8000, help="samples a second of the mixtures, and of their lengths"),
     "train_name": dict(default=None, help="also write the training set as a MindRecord file of this name"),
     "test_name": dict(default=None, help="also write the test set as a MindRecord file of this name"),
+    "shards": dict(type=int, default=1, help="files of each MindRecord"),
     "on_bad_file": ON_BAD_FILE,
 }
 

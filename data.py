@@ -19,9 +19,8 @@ import numpy as np
 from badfiles import BadFiles
 from dynamic import DynamicMixtures
 from errors import UserError
-from index import FolderIndex
-from mindrecord import RecordIndex
-from mixing import FILE, MixtureIndex
+from mindrecord import RecordIndex, shard_path
+from mixing import open_folder
 
 MOST_PADDING = 0.08  # of the samples computed; the more padding, the fewer lengths to compile
 
@@ -35,11 +34,9 @@ def load_index(path, sample_rate):
     """
     if sample_rate < 1:
         raise UserError(f"--sample_rate {sample_rate}: must be at least 1")
-    if os.path.isfile(os.path.join(path, FILE)):
-        return MixtureIndex(path, sample_rate)
     if os.path.isdir(path):
-        return FolderIndex(path, sample_rate)
-    if os.path.isfile(path):
+        return open_folder(path, sample_rate)
+    if os.path.isfile(path) or os.path.isfile(shard_path(path, 0)):
         return RecordIndex(path, sample_rate)
     raise UserError(f"{path}: no such folder or MindRecord file; run preprocess.py to make it")
 

@@ -31,7 +31,7 @@ import numpy as np
 from audio import AudioInfo, audio_info, decode, resampled
 from errors import UserError
 from files import make_folder, whole_file
-from index import remove_earlier
+from index import FolderIndex, remove_earlier
 
 RATE = 16000  # of LibriSpeech and of the noise
 FIT = {"min": min, "max": max}
@@ -176,6 +176,12 @@ def write_mixtures(folder, mixtures, task, mode, sample_rate, librispeech_dir, n
     with whole_file(os.path.join(folder, FILE)) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(content, file)
     remove_earlier(folder, [FILE])
+
+
+def open_folder(path, sample_rate):
+    """The index in a folder, MixtureIndex or index.FolderIndex. Raises UserError as they do."""
+    kind = MixtureIndex if os.path.isfile(os.path.join(path, FILE)) else FolderIndex
+    return kind(path, sample_rate)
 
 
 class MixtureIndex:

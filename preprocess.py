@@ -42,7 +42,7 @@ FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
 def check_options(args):
     """Raise UserError for options that are wrong or do not go together."""
-    require_positive(args, "sample_rate")
+    require_positive(args, "sample_rate", "shards")
     if bool(args.in_dir) == bool(args.metadata_dir or args.librispeech_dir):
         raise UserError(
             "--in-dir, --metadata-dir: give a corpus to index as --in-dir, or --librispeech-dir and --metadata-dir to"
@@ -55,6 +55,8 @@ def check_options(args):
             raise UserError(f"--{name} {getattr(args, name)}: needs --out-dir, whose index it is written from")
     if args.train_name and args.test_name and record_path(args, "train_name") == record_path(args, "test_name"):
         raise UserError(f"--train_name, --test_name {args.train_name}: are the same file; give two names")
+    if args.shards > 1 and not (args.train_name or args.test_name):
+        raise UserError(f"--shards {args.shards}: only --train_name and --test_name use it; add one of them")
     if args.in_dir:
         for name in ("noise_dir", "generate"):
             if getattr(args, name):
@@ -132,7 +134,7 @@ def record_path(args, option):
     return os.path.abspath(name if os.path.dirname(name) else os.path.join(args.out_dir, name))
 
 
-def write_mindrecords(args):
+def write_mindrecords(args, bad_files):
     """Write the MindRecord files that --train_name and --test_name ask for."""
     for option, set_name in (("train_name", "tr"), ("test_name", "tt")):
         if getattr(args, option):
@@ -140,7 +142,9 @@ def write_mindrecords(args):
 
             path = record_path(args, option)
             make_folder(os.path.dirname(path))
-            write_mindrecord(os.path.join(args.out_dir, set_name), path, args.sample_rate)
+            index_folder = os.path.join(args.out_dir, set_name)
+            written = write_mindrecord(index_folder, path, args.sample_rate, args.shards, bad_files)
+            print(f"{path}: {written} MindRecord files written, {args.shards - written} kept")
 
 
 def print_summary(made, sample_rate, bad_files):
@@ -178,7 +182,7 @@ def main(argv=None):
         else:
             made = index_mixtures(args, plans, bad_files)
     if args.out_dir:
-        write_mindrecords(args)
+        write_mindrecords(args, bad_files)
         for name in sorted(set(SETS.values()) - made.keys()):
             if os.path.isdir(folder := os.path.join(args.out_dir, name)):
                 print(f"{name}: not in {args.in_dir or args.metadata_dir}; {folder} is left from an earlier index")
