@@ -15,11 +15,12 @@ from mindspore import Parameter, nn, ops
 
 from audio import audio_info
 from config import TRAINING, NetworkOptions
+from corpus import Utterance
 from data import load_index, training_batches
 from evaluate import evaluate
+from index import write_index
 from model import ConvTasNet, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
-from preprocess import Utterance, write_index
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
 UTTERANCE_SECONDS = (3.0, 12.0)
