@@ -143,7 +143,7 @@ class TrainingStep:
         if self.sum_over_ranks is not None:
             total = self.sum_over_ranks(*total)
         loss, count, *gradients = total
-        weight = scale * float(count.asnumpy())
+        weight = scale * float(count.asnumpy()) or math.nan  # no mixture at all makes no step
         loss, norm = (float(value.asnumpy()) / weight for value in (loss, self.norm(*gradients)))
         finite = math.isfinite(loss) and math.isfinite(norm)
         if self.loss_scaler is not None:

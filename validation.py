@@ -37,13 +37,13 @@ class Validation:
         hidden = None if self.ranks.is_first else True
         for batch in tqdm(self.batches, desc="validating", unit="batch", disable=hidden, leave=False):
             mixture, lengths, sources = fill_up(batch, self.batches.rows)
-            rows = int((lengths.asnumpy() > 0).sum())
-            loss += float(self.net_with_loss(mixture, lengths, sources).asnumpy()) * rows
-            mixtures += rows
+            counted = lengths.asnumpy() > 0  # [M]
+            loss += float(self.net_with_loss(mixture, lengths, sources).asnumpy()) * counted.sum()
+            mixtures += counted.sum()
             if self.mixture_si_snr is None:
                 estimates = mixture.expand_dims(1).tile((1, self.speakers, 1))  # [M, C, T]
                 ratios = pairwise_si_snr(estimates, sources, lengths).asnumpy()  # [M, C, C]
-                unprocessed += float(ratios[:rows].mean((1, 2)).sum())
+                unprocessed += float(ratios[counted].mean((1, 2)).sum())
         loss, mixtures, unprocessed = self.ranks.sum(loss, mixtures, unprocessed)
         if self.mixture_si_snr is None:
             self.mixture_si_snr = unprocessed / mixtures

@@ -135,6 +135,7 @@ def test_a_step_that_is_not_finite_changes_nothing(device, optimizer):
     broken = sources.asnumpy()
     broken[0, 0, 10] = np.inf
     assert not step((mixture, lengths, ms.Tensor(broken)))[1]
+    assert not step((mixture, ms.Tensor([0, 0], ms.int32), sources))[1]
     for old, parameter in zip(before, step.optimizer.get_parameters(), strict=True):
         np.testing.assert_array_equal(parameter.asnumpy(), old, err_msg=parameter.name)
     assert step(batch())[1]
