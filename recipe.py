@@ -6,7 +6,7 @@ else, so that a run that went on has what one that did not stop would have.
 
 import math
 
-from config import require_positive
+from config import TRAINING, require_positive
 from dynamic import check_dynamic_mixing
 from errors import UserError
 
@@ -27,6 +27,10 @@ def check_training(args):
         raise UserError(
             f"--momentum {args.momentum}: {args.optimizer} has its own; take --optimizer sgd, or leave it out"
         )
+    if args.schedule != "halve" and args.patience != TRAINING["patience"]["default"]:
+        raise UserError(f"--patience {args.patience}: only --schedule halve uses it; add that, or leave it out")
+    if args.amp_level == "O0" and args.amp_type != TRAINING["amp_type"]["default"]:
+        raise UserError(f"--amp_type {args.amp_type}: only --amp_level O2 and O3 use it; add one, or leave it out")
     if args.schedule == "halve" and 0 < args.early_stop <= args.patience:
         raise UserError(
             f"--early_stop {args.early_stop}: ends training before --patience {args.patience} can halve the learning"

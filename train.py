@@ -32,7 +32,7 @@ from recipe import check_training, learning_rate, why_over
 from run_folder import best_epochs, drop_old, epoch_file, locked, write_config
 from state import State
 from validation import Validation, fill_up
-from watch import Watch
+from watch import EpochBar, Watch
 
 
 def main(argv=None):
@@ -170,7 +170,7 @@ class Training:
         args, state = self.args, self.state
         before, began = state.epoch["seconds"], time.monotonic()
         self.step.set_train()
-        with self.watch.epoch_bar(len(state.history), self.steps_an_epoch, state.epoch["steps"]) as bar:
+        with EpochBar(self.watch, len(state.history), self.steps_an_epoch, state.epoch["steps"]) as bar:
             for group in self.groups_of_batches():
                 rate = learning_rate(args, state.valid_losses, self.steps_done(), args.epochs * self.steps_an_epoch)
                 self.step.learning_rate = state.epoch["lr"] = rate

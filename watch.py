@@ -51,10 +51,6 @@ class Watch:
         except OSError as error:
             raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
 
-    def epoch_bar(self, epoch, steps, done):
-        """A bar for an epoch, from 0, of so many steps, of which some are done: see `EpochBar`."""
-        return EpochBar(self, epoch, steps, done)
-
     def show(self, history):
         """Write history.jsonl and draw curves.png anew; the last epoch goes to TensorBoard."""
         if not (self.is_first and history):
@@ -71,7 +67,14 @@ class Watch:
 
 
 class EpochBar:
-    """Progress of an epoch: on a terminal a bar, in a file a line a minute. Use it in a `with` statement."""
+    """Progress of an epoch: on a terminal a bar, in a file a line a minute. Use it in a `with` statement.
+
+    Args:
+        watch: Watch.
+        epoch: number of the epoch, from 0.
+        steps: steps that it has.
+        done: those of them that are done.
+    """
 
     def __init__(self, watch, epoch, steps, done):
         self.watch, self.epoch, self.steps, self.done = watch, epoch, steps, done

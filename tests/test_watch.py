@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from errors import UserError
-from watch import Watch, draw, duration
+from watch import EpochBar, Watch, draw, duration
 
 EPOCH = {"epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "valid_si_snri": 1.0}
 
@@ -30,7 +30,7 @@ def test_other_ranks_write_and_print_nothing(tmp_path, capsys):
     watch = Watch(tmp_path, is_first=False)
     watch.say("text")
     watch.show([EPOCH])
-    with watch.epoch_bar(0, 3, 0) as bar:
+    with EpochBar(watch, 0, 3, 0) as bar:
         bar.step(1.0, 1.0, 0.1, 2.0, 1)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")
@@ -48,7 +48,7 @@ def test_curves_have_a_line_for_what_there_is():
 def test_estimate_comes_once_after_ten_steps(tmp_path, capsys):
     watch = Watch(tmp_path, is_first=True)
     for epoch in range(2):
-        with watch.epoch_bar(epoch, 12, 0) as bar:
+        with EpochBar(watch, epoch, 12, 0) as bar:
             for step in range(12):
                 bar.step(1.0, 1.0, 0.1, 2.0, step)
     assert capsys.readouterr().out.count("an epoch takes about") == 1
