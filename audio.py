@@ -59,16 +59,21 @@ def audio_info(path, mono=True):
     return AudioInfo(info.frames, info.samplerate)
 
 
-def read_audio(path, sample_rate, start=0, length=None):
+def read_audio(path, sample_rate, start=0, length=None, expected=None):
     """Read samples `start` to `start + length` (default: to the end), counted at `sample_rate` Hz.
 
     Only the part of the file that is needed is decoded; a file at another rate is resampled.
 
     Returns float32 [length]. Raises UserError as `audio_info` does, and if the stretch lies outside the file or
-    holds NaN or infinite samples.
+    holds NaN or infinite samples, or the whole file has not the `expected` samples at `sample_rate` Hz.
     """
     info = audio_info(path)
     total = info.frames_at(sample_rate)
+    if expected not in (None, total):
+        raise UserError(
+            f"{path}: has {total} samples at {sample_rate} Hz, but had {expected} when it was indexed; run"
+            " preprocess.py again"
+        )
     length = total - start if length is None else length
     if start < 0 or length < 0 or start + length > total:
         raise UserError(

@@ -63,7 +63,9 @@ class FolderIndex:
 
         Raises UserError as `audio.read_audio` does.
         """
-        return np.stack([read_audio(file, self.sample_rate, start, length) for file in self._files[utterance]])
+        expected = int(self.lengths[utterance])
+        files = self._files[utterance]
+        return np.stack([read_audio(file, self.sample_rate, start, length, expected) for file in files])
 
     def _require_own_rate(self):
         """Compare the first utterance with its file: a wrong rate shows in every length, so one is enough."""
