@@ -1,7 +1,7 @@
 """Reading and writing audio files: mono, any format that libsndfile knows, checked before it is believed.
 
-A stretch of a file at another rate is resampled as LibriMix resamples, by `scipy.signal.resample_poly` (through
-`librosa.resample`), with enough of its surroundings read that it equals the same stretch of the whole file.
+A stretch of a file at another rate is resampled as LibriMix resamples, by `scipy.signal.resample_poly`, with enough of
+its surroundings read that it equals the same stretch of the whole file.
 """
 
 import math
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
+from scipy.signal import resample_poly
 
 from errors import UserError
 from files import whole_file
@@ -32,10 +33,11 @@ class AudioInfo:
         return -(-self.frames * sample_rate // self.sample_rate)
 
 
-def audio_info(path):
-    """Read the header of a mono file.
+def audio_info(path, mono=True):
+    """Read the header of a file.
 
-    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or is not mono.
+    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or, with `mono`, has more
+    than one channel.
     """
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file")
@@ -43,7 +45,7 @@ def audio_info(path):
         info = soundfile.info(path, verbose=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
-    if info.channels != 1:
+    if mono and info.channels != 1:
         raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
     if CUT_SHORT.search(info.extra_info):
         raise UserError(
@@ -57,22 +59,38 @@ def audio_info(path):
     return AudioInfo(info.frames, info.samplerate)
 
 
-def read_audio(path, sample_rate, start=0, length=None):
+def read_audio(path, sample_rate, start=0, length=None, expected=None):
     """Read samples `start` to `start + length` (default: to the end), counted at `sample_rate` Hz.
 
     Only the part of the file that is needed is decoded; a file at another rate is resampled.
 
     Returns float32 [length]. Raises UserError as `audio_info` does, and if the stretch lies outside the file or
-    holds NaN or infinite samples.
+    holds NaN or infinite samples, or the whole file has not the `expected` samples at `sample_rate` Hz.
     """
     info = audio_info(path)
     total = info.frames_at(sample_rate)
+    if expected not in (None, total):
+        raise UserError(
+            f"{path}: has {total} samples at {sample_rate} Hz, but had {expected} when it was indexed; run"
+            " preprocess.py again"
+        )
     length = total - start if length is None else length
     if start < 0 or length < 0 or start + length > total:
         raise UserError(
             f"{path}: samples {start} to {start + length} at {sample_rate} Hz were asked for, but it has {total};"
             " it has changed since it was indexed, run preprocess.py again"
         )
+    return resampled(lambda first, stop: decode(path, first, stop), info, sample_rate, start, length)
+
+
+def resampled(read, info, sample_rate, start, length):
+    """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
+
+    `read(first, stop)` gives the signal's own samples, which are described by `info` (AudioInfo). It is asked for no
+    more of them than the stretch depends on.
+
+    Returns float32 [length].
+    """
     common = math.gcd(sample_rate, info.sample_rate)
     up, down = sample_rate // common, info.sample_rate // common
     # resample_poly's filter reaches 10 * max(up, down) samples of the up-sampled signal to each side. The part that
@@ -80,28 +98,29 @@ def read_audio(path, sample_rate, start=0, length=None):
     margin = 0 if up == down else 10 * max(up, down) // up + 1
     first = max(0, start * down // up - margin) // down * down
     stop = min(info.frames, -(-(start + length) * down // up) + margin)
-    samples = _decode(path, first, stop)
-    if not np.isfinite(samples).all():
-        raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
+    samples = read(first, stop)
     if up != down:
-        import librosa  # slow to import, and most corpora need no resampling
-
-        samples = librosa.resample(samples, orig_sr=info.sample_rate, target_sr=sample_rate, res_type="polyphase")
+        samples = resample_poly(samples, up, down)
     offset = start - first * up // down
     return np.ascontiguousarray(samples[offset : offset + length])
 
 
-def _decode(path, first, stop):
-    """Samples `first` to `stop` of the file at its own rate, float32."""
+def decode(path, first, stop):
+    """Samples `first` to `stop` of a file's first channel at its own rate: float32.
+
+    Raises UserError if the file is damaged there, or holds NaN or infinite samples.
+    """
     try:
-        samples, _ = soundfile.read(path, frames=stop - first, start=first, dtype="float32")
+        samples, _ = soundfile.read(path, frames=stop - first, start=first, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
     if len(samples) != stop - first:
         raise UserError(
             f"{path}: cut short, {first + len(samples)} samples could be decoded of the {stop} promised; copy it again"
         )
-    return samples
+    if not np.isfinite(samples[:, 0]).all():
+        raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
+    return samples[:, 0]  # [frames, channels] -> [frames]
 
 
 def write_wav(path, samples, sample_rate, subtype="PCM_16"):

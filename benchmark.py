@@ -278,20 +278,20 @@ def measure_lengths(args):
 
 
 def measure_pipeline(args):
-    """Time reading training batches from two corpora of noise, and a step of training, and print the table.
+    """Time reading training batches of noise in every way there is, and a step of training, and print the table.
 
-    Returns {"formats": one dict a corpus, "step": the step's result}.
+    Returns {"formats": one dict a way, "step": the step's result}.
     """
-    from workload import time_epoch, write_noise
+    from workload import time_epoch, write_routes
 
     formats = []
-    for ending, rate in (("flac", 16000), ("wav", 8000)):
-        with tempfile.TemporaryDirectory() as folder:
-            index = write_noise(folder, ending, rate, args)
-            epochs = tqdm(range(args.rounds), desc=f"{ending}, {rate} Hz", unit="epoch", disable=None, leave=False)
-            speeds, memory = zip(*[time_epoch(index, epoch, args) for epoch in epochs], strict=True)
-        formats.append({"format": f"{ending}, {rate} Hz", "median": statistics.median(speeds), "minimum": min(speeds)})
-        formats[-1] |= {"audio_seconds_per_second": speeds, "resident_gb": [size / 1e9 for size in memory]}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, index in write_routes(folder, args).items():
+            epochs = tqdm(range(args.rounds), desc=name, unit="epoch", disable=None, leave=False)
+            speeds, examples, memory = zip(*[time_epoch(index, epoch, args) for epoch in epochs], strict=True)
+            formats.append({"format": name, "median": statistics.median(speeds), "minimum": min(speeds)})
+            formats[-1] |= {"examples_per_second": statistics.median(examples)}
+            formats[-1] |= {"audio_seconds_per_second": speeds, "resident_gb": [size / 1e9 for size in memory]}
     audio_seconds = args.batch * args.seconds[0]
     command = own_command(args, "step", args.seconds[0])
     step = time_in_turn({"step": command}, args.rounds, "step", audio_seconds)["step"]

@@ -71,12 +71,30 @@ DATA = {
     "num_workers": dict(type=int, default=2, help="threads that read audio files"),
 }
 
+ON_BAD_FILE = dict(
+    choices=("error", "skip"),
+    default="error",
+    help="where a file cannot be used: stop, or leave its mixture out, list it, and stop if over 1 %% are bad",
+)
+
 TRAINING_DATA = {
     "train_dir": dict(required=True, help="training set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
     "valid_dir": dict(required=True, help="validation set, likewise"),
     "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
     "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
     "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
+    "dynamic_mixing": dict(
+        type=int,
+        nargs="?",
+        choices=(0, 1),
+        const=1,
+        default=0,
+        help="1, or without a value: draw other speakers, crops and gains in each epoch, from an index of LibriSpeech",
+    ),
+    "speed_change": dict(
+        type=int, default=0, help="percent, such as 5: the most that --dynamic_mixing makes a voice faster or slower"
+    ),
+    "on_bad_file": ON_BAD_FILE,
     "batch_size": dict(type=int, default=2, help="examples in a batch; of each device, where there are several"),
     "seed": dict(type=int, default=0, help="of the weights, the order and the crops"),
 }
@@ -199,22 +217,23 @@ POSITIONAL = ("files", "in_file", "out_file")
 
 PREPARATION = {
     "in_dir": dict(default=None, help="LibriMix folder (any level of it), or a folder of tr, cv, tt with mix, s1, s2"),
-    "out_dir": dict(default=None, help="where tr/, cv/ and tt/ with mix.json, s1.json, s2.json ... go"),
-    "sample_rate": dict(type=int, default=8000, help="samples a second that lengths are counted at, and of --generate"),
-    "mix_type": dict(
-        choices=("mix_clean", "mix_both", "mix_single"),
-        default="mix_clean",
-        help="which LibriMix mixtures to index: speakers, speakers and noise, first speaker and noise",
+    "librispeech_dir": dict(default=None, help="LibriSpeech folder, whose utterances the metadata mix"),
+    "metadata_dir": dict(default=None, help="folder of LibriMix metadata (libri2mix_*.csv)"),
+    "noise_dir": dict(default=None, help="folder that the metadata's noise paths start in; for tasks with noise"),
+    "out_dir": dict(default=None, help="where the index goes: tr/, cv/ and tt/"),
+    "generate": dict(default=None, metavar="DIR", help="write the LibriMix tree itself into this folder"),
+    "task": dict(
+        choices=("sep_clean", "sep_noisy", "enh_single", "enh_both"),
+        default="sep_clean",
+        help="what is asked for. sep_clean: each speaker; sep_noisy: each speaker, without the noise; enh_single: one"
+        " speaker without the noise; enh_both: all speakers together without it",
     ),
+    "mode": dict(choices=("min", "max"), default="min", help="mixtures cut to the shortest, or padded to the longest"),
+    "sample_rate": dict(type=int, default=8000, help="samples a second of the mixtures, and of their lengths"),
     "train_name": dict(default=None, help="also write the training set as a MindRecord file of this name"),
     "test_name": dict(default=None, help="also write the test set as a MindRecord file of this name"),
-    "librispeech_dir": dict(default=None, help="LibriSpeech folder, to generate LibriMix from"),
-    "metadata_dir": dict(default=None, help="folder of LibriMix metadata (libri2mix_*.csv), to generate from"),
-    "noise_dir": dict(default=None, help="folder that the metadata's noise paths start in; for noisy mixtures"),
-    "generate": dict(default=None, metavar="DIR", help="write the LibriMix tree itself into this folder"),
-    "mode": dict(
-        choices=("min", "max"), default="min", help="of --generate: cut to the shortest or pad to the longest"
-    ),
+    "shards": dict(type=int, default=1, help="files of each MindRecord"),
+    "on_bad_file": ON_BAD_FILE,
 }
 
 CORPUS = {

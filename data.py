@@ -16,15 +16,17 @@ from bisect import bisect_left
 import mindspore.dataset
 import numpy as np
 
+from badfiles import BadFiles
+from dynamic import DynamicMixtures
 from errors import UserError
-from index import FolderIndex
-from mindrecord import RecordIndex
+from mindrecord import RecordIndex, shard_path
+from mixing import open_folder
 
 MOST_PADDING = 0.08  # of the samples computed; the more padding, the fewer lengths to compile
 
 
 def load_index(path, sample_rate):
-    """Open a folder of mix.json, s1.json, s2.json ... or a MindRecord file of preprocess.py.
+    """Open a folder of mix.json, s1.json, s2.json ... or mixtures.json, or a MindRecord file, of preprocess.py.
 
     Returns an index: its length is the number of utterances; `names`, `lengths` (int64 [utterances], samples),
     `speakers`, `sample_rate`, `path`; `read(utterance, start, length)` gives float32 [1 + C, length], mixture first.
@@ -33,8 +35,8 @@ def load_index(path, sample_rate):
     if sample_rate < 1:
         raise UserError(f"--sample_rate {sample_rate}: must be at least 1")
     if os.path.isdir(path):
-        return FolderIndex(path, sample_rate)
-    if os.path.isfile(path):
+        return open_folder(path, sample_rate)
+    if os.path.isfile(path) or os.path.isfile(shard_path(path, 0)):
         return RecordIndex(path, sample_rate)
     raise UserError(f"{path}: no such folder or MindRecord file; run preprocess.py to make it")
 
@@ -47,11 +49,15 @@ class Batches:
     UserError where a file cannot be read, which the dataset alone would bury in a RuntimeError.
     """
 
-    def __init__(self, source, columns, order, rows, num_workers):
-        """`source`: gives batch i as item i, and notes in `error` the UserError that it raises."""
+    def __init__(self, source, columns, order, rows, num_workers, bad_files=None):
+        """`source`: gives batch i as item i, and notes in `error` the UserError that it raises.
+
+        `bad_files`: BadFiles, which the source notes there too, in place of raising it.
+        """
         if num_workers < 1:
             raise UserError(f"--num_workers {num_workers}: must be at least 1")
         self._source, self.order, self.rows = source, order, rows
+        self._bad_files = bad_files or BadFiles()
         self.dataset = mindspore.dataset.GeneratorDataset(
             source,
             columns,
@@ -65,22 +71,28 @@ class Batches:
 
     def __iter__(self):
         self._source.error = None
+        self._bad_files.start(len(self.order))
         try:
-            yield from self.dataset.create_tuple_iterator(num_epochs=1)
+            for batch in self.dataset.create_tuple_iterator(num_epochs=1):
+                self._bad_files.check()
+                yield batch
         except RuntimeError:
             if self._source.error is None:
                 raise
             raise self._source.error from None
+        finally:
+            self._bad_files.write_list()
 
 
 class _BatchSource:
-    """Item i is batch i, read when it is asked for."""
+    """Item i is batch i, read when it is asked for. A row whose file is bad, but skipped, has length 0."""
 
-    def __init__(self, index, batches, samples):
+    def __init__(self, index, batches, samples, bad_files):
         """`batches`: int arrays of rows (utterance, start, length); `samples`: the T of each batch."""
         self.index = index
         self.batches = batches
         self.samples = samples
+        self.bad_files = bad_files
         self.error = None  # of the user, the last that was met
 
     def __len__(self):
@@ -88,27 +100,34 @@ class _BatchSource:
 
     def __getitem__(self, number):
         rows = self.batches[number]
-        lengths = rows[:, 2]  # [M]
+        lengths = np.zeros(len(rows), np.int32)  # [M]
         audio = np.zeros((len(rows), 1 + self.index.speakers, self.samples[number]), np.float32)  # [M, 1 + C, T]
-        try:
-            for row, (utterance, start, length) in zip(audio, rows.tolist(), strict=True):
-                row[:, :length] = self.index.read(utterance, start, length)
-        except UserError as error:
-            self.error = error
-            raise
-        return audio[:, 0], lengths.astype(np.int32), audio[:, 1:]
+        for m, row in enumerate(rows.tolist()):
+            if row[2] == 0:  # of a rank that has no part in this batch
+                continue
+            try:
+                stretch = self.index.read(*row)
+                lengths[m] = stretch.shape[1]
+                audio[m, :, : lengths[m]] = stretch
+            except UserError as error:
+                self.error = error
+                self.bad_files.skip(error)
+        return audio[:, 0], lengths, audio[:, 1:]
 
 
-def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_workers, share=(0, 1), first=0):
+def training_batches(
+    index, batch_size, segment, shuffle, seed, epoch, num_workers, share=(0, 1), first=0, bad_files=None
+):
     """Batches of one epoch, nothing left out; the last may be smaller.
 
     segment > 0 (seconds): every utterance gives ceil(length / segment) examples of that length, which start anywhere
     if `shuffle`, all in random order, and else at multiples of the segment, in order. What is shorter than the
     segment is zero-padded. segment -1: whole utterances, as `utterance_batches` gives them, but the batches in random
-    order if `shuffle`.
+    order if `shuffle`. Of dynamic.DynamicMixtures: crops that it draws, as many as its index gives.
 
     share: (rank, ranks), of several devices that share each batch of ranks * `batch_size` examples; this one's rows are
     given, as many as the others' or one fewer. A row of length 0 stands in for none. first: the batch to begin with.
+    bad_files: BadFiles, of a run that does not stop at the first.
 
     Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
     """
@@ -119,21 +138,25 @@ def training_batches(index, batch_size, segment, shuffle, seed, epoch, num_worke
     batch_size *= share[1]
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
-        examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
+        if isinstance(index, DynamicMixtures):
+            examples = index.examples(epoch, samples)
+        else:
+            examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
         batches = _split(examples, batch_size)
-        return _batches(index, batches, [samples] * len(batches), num_workers, share, first)
+        return _batches(index, batches, [samples] * len(batches), num_workers, bad_files, share, first)
     utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
     batches = _even_batches(index, utterances, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, share, first)
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, bad_files, share, first)
 
 
-def utterance_batches(index, batch_size, num_workers, cv_maxlen=None, share=(0, 1)):
+def utterance_batches(index, batch_size, num_workers, cv_maxlen=None, share=(0, 1), bad_files=None):
     """Whole utterances of at most `cv_maxlen` seconds (None: all), batched with others of about their length.
 
     The longest come first. There are as few batches as `batch_size` allows, of as many rows each, but the last may
-    have fewer. Each is padded to one of a few lengths. `share` is as for `training_batches`.
+    have fewer. Each is padded to one of a few lengths. `share` and `bad_files` are as for
+    `training_batches`.
 
     Returns `Batches`, whose `order` tells which utterance each row is. Raises UserError if none is short enough.
     """
@@ -142,7 +165,7 @@ def utterance_batches(index, batch_size, num_workers, cv_maxlen=None, share=(0, 
     if not len(kept):
         raise UserError(f"--cv_maxlen {cv_maxlen:g}: all {len(index)} utterances of {index.path} are longer; raise it")
     batches = _even_batches(index, kept, batch_size * share[1])
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, share)
+    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, bad_files, share)
 
 
 def describe(index, segment=-1, cv_maxlen=None):
@@ -150,6 +173,8 @@ def describe(index, segment=-1, cv_maxlen=None):
 
     `segment` and `cv_maxlen` are in seconds, as for `training_batches` and `utterance_batches`.
     """
+    if isinstance(index, DynamicMixtures):
+        return index.describe(segment_samples(segment, index.sample_rate))
     within = _within(index, cv_maxlen)
     text = (
         f"{_count(within.sum(), 'mixture')} of {_count(index.speakers, 'speaker')}, {_hours(index, within):.2f} hours"
@@ -182,13 +207,14 @@ def segment_samples(segment, sample_rate):
     return round(segment * sample_rate)
 
 
-def _batches(index, batches, samples, num_workers, share=(0, 1), first=0):
+def _batches(index, batches, samples, num_workers, bad_files, share=(0, 1), first=0):
     batches = [_rows_of(batch, *share) for batch in batches]
     rows = max(len(batch) for batch in batches)
     batches, samples = batches[first:], samples[first:]
     order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
-    source = _BatchSource(index, batches, samples)
-    return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers)
+    bad_files = bad_files or BadFiles()
+    source = _BatchSource(index, batches, samples, bad_files)
+    return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers, bad_files)
 
 
 def _rows_of(batch, rank, ranks):

@@ -1,7 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Folders, many files at once, and files that are written whole or not at all."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+
+from tqdm import tqdm
 
 from errors import UserError, first_line
 
@@ -24,3 +27,25 @@ def whole_file(path):
     finally:
         with suppress(OSError):
             os.remove(partial)
+
+
+def list_folder(folder):
+    """Names in a folder that are not hidden, sorted. Raises UserError if it cannot be listed."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror}); give a folder that exists") from None
+
+
+def make_folder(folder):
+    """Make a folder and those above it. Raises UserError if that cannot be done."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
+
+
+def map_in_threads(function, items, label):
+    """`[function(item) for item in items]` for functions that wait for files, in threads, with a progress bar."""
+    with ThreadPoolExecutor(max_workers=16) as executor:
+        return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))

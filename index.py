@@ -11,6 +11,24 @@ import numpy as np
 
 from audio import audio_info, read_audio
 from errors import UserError
+from files import list_folder, make_folder, whole_file
+
+
+def write_index(folder, utterances):
+    """Write mix.json, s1.json ... for a list of corpus.Utterance; each is written whole, then an earlier index goes."""
+    make_folder(folder)
+    names = ["mix", *(f"s{number}" for number in range(1, len(utterances[0].paths)))]
+    for number, name in enumerate(names):
+        with whole_file(os.path.join(folder, f"{name}.json")) as partial, open(partial, "w", encoding="utf-8") as file:
+            json.dump([[utterance.paths[number], utterance.samples] for utterance in utterances], file)
+    remove_earlier(folder, [f"{name}.json" for name in names])
+
+
+def remove_earlier(folder, written):
+    """Remove what an earlier index, of either kind, has left in the folder of the one just written."""
+    for name in list_folder(folder):
+        if re.fullmatch(r"(mix|mixtures|s\d+)\.json", name) and name not in written:
+            os.remove(os.path.join(folder, name))
 
 
 class FolderIndex:
@@ -45,7 +63,9 @@ class FolderIndex:
 
         Raises UserError as `audio.read_audio` does.
         """
-        return np.stack([read_audio(file, self.sample_rate, start, length) for file in self._files[utterance]])
+        expected = int(self.lengths[utterance])
+        files = self._files[utterance]
+        return np.stack([read_audio(file, self.sample_rate, start, length, expected) for file in files])
 
     def _require_own_rate(self):
         """Compare the first utterance with its file: a wrong rate shows in every length, so one is enough."""

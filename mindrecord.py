@@ -1,15 +1,21 @@
-"""One MindRecord file (and its FILE.db) in place of an index folder and its audio files: preprocess.py writes it.
+"""MindRecord files (and FILE.db of each) in place of an index folder and its audio files: preprocess.py writes them.
 
 A record is an utterance: `name`, `sample_rate`, `length` and `audio`, float32 [1 + C, length], mixture first. FILE.db
 is MindRecord's own SQLite index; a table of ours in it, `written`, has the name and size that FILE must have, because
-MindSpore crashes on some files that were cut short and reads the namesake, if there is one, of a file renamed.
+MindSpore crashes on some files that were cut short and reads the namesake, if there is one, of a file renamed. It also
+has how many files, or shards, make up the set, and a fingerprint of the index that they were written from.
+
+A set of several shards goes by the name that they begin with: train.rec for train.rec-0, train.rec-1 ...
 """
 
+import glob
+import hashlib
 import os
 import re
 import sqlite3
 import tempfile
-from contextlib import closing
+import zlib
+from contextlib import closing, suppress
 
 import numpy as np
 from mindspore.dataset import MindDataset, SubsetSampler
@@ -17,34 +23,94 @@ from mindspore.mindrecord import FileWriter
 from mindspore.mindrecord.common.exceptions import MindRecordException
 from tqdm import tqdm
 
+from badfiles import BadFiles
 from errors import UserError
-from index import FolderIndex
+from files import list_folder
+from mixing import open_folder
 
 PAGE_BYTES = 2**25  # MindRecord's default
 
 
-def write_mindrecord(index_folder, path, sample_rate):
-    """Write the utterances of an index folder, with their audio at `sample_rate` Hz, as a MindRecord file.
+def write_mindrecord(index_folder, path, sample_rate, shards=1, bad_files=None):
+    """Write the utterances of an index folder, with their audio at `sample_rate` Hz, as so many MindRecord files.
 
-    Both files are written in a folder beside, under their own names (MindRecord does not bear renaming), then moved.
-    Raises UserError if the index or an audio file is unfit, or the file cannot be written.
+    Each is written in a folder beside, under its own name (MindRecord does not bear renaming), read again and compared,
+    then moved. Those that an interrupted run has written from the same index are kept. Utterances whose files are bad
+    go to `bad_files` (BadFiles).
+
+    Returns how many files were written. Raises UserError if the index or an audio file is unfit, or the file cannot be
+    written.
     """
-    index = FolderIndex(index_folder, sample_rate)
+    path, bad_files = os.fspath(path), bad_files or BadFiles()
+    index = open_folder(index_folder, sample_rate)
+    if shards > len(index):
+        raise UserError(f"--shards {shards}: more than the {len(index)} mixtures of {index_folder}")
+    paths = [path] if shards == 1 else [shard_path(path, number) for number in range(shards)]
+    fingerprint = _fingerprint(index_folder, sample_rate, shards)
+    bad_files.start(len(index))
+    written = 0
+    for file, utterances in zip(paths, np.array_split(np.arange(len(index)), shards), strict=True):
+        if not _is_written(file, fingerprint):
+            _write_file(index, utterances.tolist(), file, (shards, fingerprint), bad_files)
+            written += 1
+    _remove_earlier(path, paths)
+    return written
+
+
+def _remove_earlier(path, written):
+    """Remove the files of an earlier set of this name, which had another number of files."""
+    numbered = [file for file in glob.glob(f"{glob.escape(path)}-*") if re.fullmatch(r"-\d+", file[len(path) :])]
+    for file in {path, *numbered}.difference(written):
+        with suppress(UserError, OSError):
+            if (_require_complete(file)[0] == 1) == (file == path):  # else it is a set of its own, named like a shard
+                for ending in ("", ".db"):
+                    os.remove(f"{file}{ending}")
+
+
+def shard_path(path, number):
+    """The path of one of several files of a set, numbered from 0."""
+    return f"{path}-{number}"
+
+
+def _fingerprint(index_folder, sample_rate, shards):
+    """Of what decides the content of a set, as far as it is known without reading audio: hexadecimal."""
+    digest = hashlib.sha256(f"{sample_rate} {shards}".encode())
+    for name in list_folder(index_folder):
+        if name.endswith(".json"):
+            with open(os.path.join(index_folder, name), "rb") as file:
+                digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _is_written(path, fingerprint):
+    """Whether a file is whole, and was written from an index of this fingerprint."""
+    try:
+        return _require_complete(path)[1] == fingerprint
+    except UserError:
+        return False
+
+
+def _write_file(index, utterances, path, about, bad_files):
+    """Write and check one file; `about` is how many make up the set, and the fingerprint."""
     folder, file = os.path.split(os.path.abspath(path))
     try:
         with tempfile.TemporaryDirectory(prefix=".mindrecord-", dir=folder) as partial:
             partial_file = os.path.join(partial, file)
-            _write_records(index, partial_file)
+            checksums = _write_records(index, utterances, partial_file, bad_files)
+            bad_files.check()
+            _require_equal(partial_file, checksums)
             with closing(sqlite3.connect(f"{partial_file}.db")) as database, database:
-                database.execute("CREATE TABLE written (file TEXT, bytes INTEGER)")
-                database.execute("INSERT INTO written VALUES (?, ?)", (file, os.path.getsize(partial_file)))
+                database.execute("CREATE TABLE written (file TEXT, bytes INTEGER, shards INTEGER, fingerprint TEXT)")
+                row = (file, os.path.getsize(partial_file), *about)
+                database.execute("INSERT INTO written VALUES (?, ?, ?, ?)", row)
             for ending in ("", ".db"):
                 os.replace(partial_file + ending, os.path.join(folder, file + ending))
     except (OSError, RuntimeError, MindRecordException, sqlite3.Error) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
 
-def _write_records(index, path):
+def _write_records(index, utterances, path, bad_files):
+    """Write these utterances of an index. Returns {name: checksum of the audio}."""
     writer = FileWriter(path)
     longest = 4 * (1 + index.speakers) * int(index.lengths.max())
     writer.set_page_size(max(PAGE_BYTES, 1 << (longest + 1024).bit_length()))  # a record has to fit into a page
@@ -56,11 +122,25 @@ def _write_records(index, path):
             "audio": {"type": "float32", "shape": [1 + index.speakers, -1]},
         }
     )
-    utterances = zip(index.names, index.lengths.tolist(), strict=True)
-    for utterance, (name, length) in enumerate(tqdm(utterances, os.path.basename(path), len(index), disable=None)):
-        audio = index.read(utterance, 0, length)
+    checksums = {}
+    for utterance in tqdm(utterances, os.path.basename(path), disable=None):
+        name, length = index.names[utterance], int(index.lengths[utterance])
+        try:
+            audio = index.read(utterance, 0, length)
+        except UserError as error:
+            bad_files.skip(error)
+            continue
         writer.write_raw_data([{"name": name, "sample_rate": index.sample_rate, "length": length, "audio": audio}])
+        checksums[name] = zlib.crc32(audio)
     writer.commit()
+    return checksums
+
+
+def _require_equal(path, checksums):
+    """Read a file that was just written. Raises RuntimeError unless it has these names and checksums of audio."""
+    found = {str(name): zlib.crc32(audio) for name, audio in _read(path, ["name", "audio"], shuffle=False)}
+    if found != checksums:
+        raise RuntimeError("it does not read as it was written; is the disk sound?")
 
 
 class RecordIndex:
@@ -70,16 +150,19 @@ class RecordIndex:
     """
 
     def __init__(self, path, sample_rate):
-        _require_complete(path)
-        self.path = os.fspath(path)  # MindDataset takes nothing else
-        self.sample_rate = sample_rate
-        rows = list(self._records(["name", "sample_rate", "length"], shuffle=False))
+        self.path, self.sample_rate = os.fspath(path), sample_rate
+        self._files = _require_set(self.path)
+        rows = []  # name, sample rate, length, file, row in it
+        for file in self._files:
+            records = self._records(file, ["name", "sample_rate", "length"], shuffle=False)
+            rows += [(*record, file, row) for row, record in enumerate(records)]
         if (rate := int(rows[0][1])) != sample_rate:
             raise UserError(
                 f"{path}: written at {rate} Hz, not {sample_rate}; run preprocess.py with --sample-rate {sample_rate}"
             )
-        self.names = [str(name) for name, _, _ in rows]
-        self.lengths = np.array([length for _, _, length in rows], np.int64)
+        self.names = [str(row[0]) for row in rows]
+        self.lengths = np.array([row[2] for row in rows], np.int64)
+        self._places = [row[3:] for row in rows]
         self.speakers = len(self._audio(0)) - 1
 
     def __len__(self):
@@ -92,34 +175,61 @@ class RecordIndex:
         """
         audio = self._audio(utterance)[:, start : start + length]
         if not np.isfinite(audio).all():
-            raise UserError(f"{self.path}: damaged, {self.names[utterance]} has NaN or infinite samples; copy it again")
+            file, _ = self._places[utterance]
+            raise UserError(f"{file}: damaged, {self.names[utterance]} has NaN or infinite samples; copy it again")
         return audio
 
     def _audio(self, utterance):
-        ((audio,),) = self._records(["audio"], sampler=SubsetSampler([utterance]))
+        file, row = self._places[utterance]
+        ((audio,),) = self._records(file, ["audio"], sampler=SubsetSampler([row]))
         return audio
 
-    def _records(self, columns, **which):
+    def _records(self, file, columns, **which):
         try:
-            records = MindDataset(self.path, columns, num_parallel_workers=1, **which)
-            yield from records.create_tuple_iterator(num_epochs=1, output_numpy=True)
+            yield from _read(file, columns, **which)
         except RuntimeError as error:
-            raise UserError(f"{self.path}: damaged ({_reason(error)}); run preprocess.py again") from None
+            raise UserError(f"{file}: damaged ({_reason(error)}); run preprocess.py again") from None
+
+
+def _read(file, columns, **which):
+    """The records of one file, as tuples of these columns in numpy."""
+    records = MindDataset(file, columns, num_parallel_workers=1, **which)
+    return records.create_tuple_iterator(num_epochs=1, output_numpy=True)
+
+
+def _require_set(path):
+    """The files of a set, in order. Raises UserError unless all of them are there, whole and of one index."""
+    if os.path.isfile(path):
+        shards, _ = _require_complete(path)
+        if shards > 1:
+            raise UserError(f"{path}: is one of {shards} files; give the name that they have in common, without number")
+        return [path]
+    shards, _ = _require_complete(shard_path(path, 0))
+    files = [shard_path(path, number) for number in range(shards)]
+    if len({_require_complete(file) for file in files}) > 1:
+        raise UserError(f"{path}: its {shards} files are not of one set; run preprocess.py again")
+    return files
 
 
 def _require_complete(path):
-    """Raise UserError unless FILE.db is `write_mindrecord`'s and FILE has the name and size that it notes."""
+    """Raise UserError unless FILE.db is `write_mindrecord`'s and FILE has the name and size that it notes.
+
+    Returns how many files make up its set, and the fingerprint of the index.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file; run preprocess.py again")
     if not os.path.isfile(f"{path}.db"):
         raise UserError(f"{path}: no {path}.db, which a MindRecord file of preprocess.py has beside it")
     try:
         with closing(sqlite3.connect(f"{path}.db")) as database:
-            ((file, size),) = database.execute("SELECT file, bytes FROM written")
+            ((file, size, *about),) = database.execute("SELECT file, bytes, shards, fingerprint FROM written")
     except (sqlite3.Error, ValueError) as error:
         raise UserError(f"{path}.db: damaged, or not written by preprocess.py ({error}); run it again") from None
     if os.path.basename(path) != file:
         raise UserError(f"{path}: renamed, which MindRecord does not bear; name it and its .db {file} again")
     if os.path.getsize(path) != size:
         raise UserError(f"{path}: damaged, {os.path.getsize(path)} bytes of {size}; copy it and its .db again")
+    return tuple(about)
 
 
 def _reason(error):

@@ -7,6 +7,7 @@ else, so that a run that went on has what one that did not stop would have.
 import math
 
 from config import TRAINING, require_positive
+from dynamic import check_dynamic_mixing
 from errors import UserError
 
 
@@ -21,6 +22,7 @@ def check_training(args):
     for name in ("momentum", "ema"):
         if not 0 <= getattr(args, name) < 1:
             raise UserError(f"--{name} {getattr(args, name)}: must be at least 0 and below 1")
+    check_dynamic_mixing(args)
     if args.momentum and args.optimizer != "sgd":
         raise UserError(
             f"--momentum {args.momentum}: {args.optimizer} has its own; take --optimizer sgd, or leave it out"

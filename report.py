@@ -43,9 +43,18 @@ def print_lines(lines):
 
 def print_formats(formats, consumption):
     """Print the speed of the input pipeline, beside the seconds of audio that a step consumes in a second."""
-    table = [["files", "s of audio per s", "minimum", "times the step's", "resident GB after each epoch"]]
+    header = [
+        "files",
+        "examples per s",
+        "s of audio per s",
+        "minimum",
+        "times the step's",
+        "resident GB after each epoch",
+    ]
+    table = [header]
     for row in formats:
-        cells = [row["format"], f"{row['median']:.0f}", f"{row['minimum']:.0f}", f"{row['median'] / consumption:.0f}"]
+        cells = [row["format"], f"{row['examples_per_second']:.0f}", f"{row['median']:.0f}", f"{row['minimum']:.0f}"]
+        cells.append(f"{row['median'] / consumption:.0f}")
         table.append([*cells, " ".join(f"{size:.3f}" for size in row["resident_gb"])])
     print_markdown(table)
     print(f"a step of training consumes {consumption:.2f} s of audio per s")

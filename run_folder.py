@@ -25,7 +25,17 @@ from errors import UserError
 from files import whole_file
 
 # What says which examples a step has: it cannot change in the middle of an epoch.
-EPOCH_OPTIONS = ("batch_size", "ranks", "accumulate", "segment", "shuffle", "seed", "train_set")
+EPOCH_OPTIONS = (
+    "batch_size",
+    "ranks",
+    "accumulate",
+    "segment",
+    "shuffle",
+    "seed",
+    "train_set",
+    "dynamic_mixing",
+    "speed_change",
+)
 # What may be another at each start of the same run without a word.
 UNCOUNTED_OPTIONS = ("config", "save_folder", "continue_from")
 

@@ -18,9 +18,11 @@ from device import set_device
 import mindspore as ms
 import numpy as np
 
+from badfiles import BadFiles
 from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
 from config import NetworkOptions, parse
 from data import describe, load_index, training_batches
+from dynamic import DynamicMixtures
 from errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
@@ -50,7 +52,7 @@ def main(argv=None):
         say = training.watch.say
         say(f"device:     {ranks.count} x {device}, MindSpore {ms.__version__}, numpy {np.__version__}")
         say(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
-        say(f"training:   {describe(train_index, args.segment)}")
+        say(f"training:   {describe(training.train_index, args.segment)}")
         say(f"validation: {describe(valid_index, cv_maxlen=args.cv_maxlen)}")
         training.run()
 
@@ -67,6 +69,11 @@ class Training:
 
     def __init__(self, args, device, ranks, train_index, valid_index):
         self.args, self.ranks, self.train_index = args, ranks, train_index
+        if args.dynamic_mixing:
+            self.train_index = DynamicMixtures(train_index, args.seed, args.speed_change)
+        # Each rank reads other files, so that each has a list of its own.
+        bad_files = f"bad_files_{ranks.number}.txt" if ranks.number else "bad_files.txt"
+        self.bad_files = BadFiles(args.on_bad_file, self.path(bad_files))
         self.net = ConvTasNet(NetworkOptions.of(args), args.sample_rate, args.seed)
         set_precision(self.net, args.amp_level, args.amp_type, device)
         weights = self.net.trainable_params()
@@ -77,7 +84,7 @@ class Training:
         train_set = [len(train_index), int(train_index.lengths.sum())]
         options = vars(args) | {"ranks": ranks.count, "train_set": train_set}
         self.state = State(self.net, self.step, self.average, options)
-        self.validate = Validation(self.net, valid_index, args, ranks)
+        self.validate = Validation(self.net, valid_index, args, ranks, self.bad_files)
         self.steps_an_epoch = -(-len(self.batches(0)) // args.accumulate)
 
     def begin(self):
@@ -155,6 +162,7 @@ class Training:
             args.num_workers,
             share,
             first,
+            self.bad_files,
         )
 
     def train_epoch(self):
@@ -202,7 +210,10 @@ class Training:
         state.epoch["skipped"] += 1
         state.bad_steps += 1
         batches = self.batches((state.epoch["steps"] - 1) * args.accumulate, share=(0, 1))
-        files = [self.train_index.names[utterance] for utterance in batches.order[: batches.rows * args.accumulate]]
+        utterances = batches.order[: batches.rows * args.accumulate]
+        index = self.train_index
+        name_of = index.name if args.dynamic_mixing else index.names.__getitem__
+        files = map(name_of, utterances)
         self.watch.say(
             f"epoch {len(state.history) + 1}, step {state.epoch['steps']}: skipped, since its"
             f" {'gradient' if np.isfinite(loss) else 'loss'} is not finite; its files: {', '.join(files)}"
@@ -239,6 +250,8 @@ class Training:
         best = " (best)" if loss < self.best else ""
         averaged = f" ({entry['ema_valid_si_snri']:.2f} with averaged weights)" if self.average is not None else ""
         skipped = f", {entry['skipped']} skipped" if entry["skipped"] else ""
+        if self.bad_files.skipped:
+            skipped += f", {self.bad_files.skipped} examples left out so far ({self.bad_files.path} lists their files)"
         self.watch.say(
             f"epoch {entry['epoch']}: training loss {entry['train_loss']:.2f}, validation loss {loss:.2f} dB{best},"
             f" SI-SNR improvement {entry['valid_si_snri']:.2f} dB{averaged}, {entry['steps']} steps{skipped} at"

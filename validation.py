@@ -18,12 +18,15 @@ class Validation:
         index: what `data.load_index` opens.
         args: options of the groups "training_data" and "data".
         ranks: ranks.Ranks.
+        bad_files: badfiles.BadFiles.
     """
 
-    def __init__(self, net, index, args, ranks):
+    def __init__(self, net, index, args, ranks, bad_files):
         # A cell of its own: switching one between training and not would compile it anew every epoch.
         self.net_with_loss = NetWithLoss(net)
-        self.batches = utterance_batches(index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share)
+        self.batches = utterance_batches(
+            index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share, bad_files
+        )
         self.path, self.speakers, self.ranks = index.path, index.speakers, ranks
         self.mixture_si_snr = None  # dB of the mixtures as they are, once known
 

@@ -1,9 +1,12 @@
 """Puts the scripts on the path and finds the material beside the checkout."""
 
+import csv
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -36,3 +39,37 @@ def device():
     from device import set_device
 
     return set_device("CPU")
+
+
+def write_metadata(path, mixtures):
+    """Write rows [(name, [(source path, gain), ...], (noise path, gain)), ...] as LibriMix metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    speakers = len(mixtures[0][1])
+    tracks = [f"source_{number + 1}" for number in range(speakers)] + ["noise"]
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["mixture_ID", *(f"{track}_{what}" for track in tracks for what in ("path", "gain"))])
+        for name, sources, noise in mixtures:
+            writer.writerow([name, *(value for pair in (*sources, noise) for value in pair)])
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A LibriSpeech of three utterances of odd lengths, two noises, and metadata of two mixtures of two speakers."""
+    random = np.random.default_rng(0)
+    for name, length in (("a", 30001), ("b", 41234), ("c", 35557)):
+        folder = tmp_path / "LibriSpeech" / "dev-clean"
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{name}.flac", random.uniform(-0.3, 0.3, length), 16000)
+    (tmp_path / "noises").mkdir()
+    soundfile.write(tmp_path / "noises" / "short.wav", random.uniform(-0.3, 0.3, 17003), 16000)
+    soundfile.write(tmp_path / "noises" / "stereo.wav", random.uniform(-0.3, 0.3, (50000, 2)), 16000)
+    write_metadata(
+        tmp_path / "md" / "libri2mix_dev-clean.csv",
+        [
+            ("a_b", [("dev-clean/a.flac", 0.7), ("dev-clean/b.flac", 1.3)], ("short.wav", 0.5)),
+            ("c_a", [("dev-clean/c.flac", 0.9), ("dev-clean/a.flac", 0.6)], ("stereo.wav", 0.4)),
+        ],
+    )
+    (tmp_path / "md" / "libri2mix_dev-clean_info.csv").write_text("mixture_ID\nx\n")
+    return tmp_path

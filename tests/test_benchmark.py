@@ -261,17 +261,20 @@ def test_noise_is_what_training_takes():
 @pytest.mark.slow
 def test_input_pipeline(monkeypatch, capsys):
     monkeypatch.setattr(workload, "UTTERANCES", 5)
-    monkeypatch.setattr(workload, "UTTERANCE_SECONDS", (0.3, 0.5))
+    monkeypatch.setattr(workload, "UTTERANCE_SECONDS", (0.6, 0.8))  # noise has to last half a second
     benchmark.main(["--what", "data", *TINY])
     *table, line = capsys.readouterr().out.splitlines()
-    assert [row.split("|")[1].strip() for row in table[2:4]] == ["flac, 16000 Hz", "wav, 8000 Hz"]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table[2:-1]]
+    mixed = [f"{task}, {how}" for how in ("on the fly", "dynamic mixing") for task in ("sep_clean", "sep_noisy")]
+    assert [row[0] for row in rows] == ["flac, 16000 Hz", "wav, 8000 Hz", *mixed, "MindRecord"]
     record = json.loads(line)
     consumption = 2 * 0.1 / record["step"]["median"]
-    assert f"{consumption:.2f} s of audio" in table[4]
+    assert f"{consumption:.2f} s of audio" in table[-1]
     for row in record["formats"]:
         assert len(row["audio_seconds_per_second"]) == len(row["resident_gb"]) == 3
         assert all(0.01 < size < 10 for size in row["resident_gb"])
         assert row["median"] == np.median(row["audio_seconds_per_second"]) > 0
+        assert row["examples_per_second"] == pytest.approx(10 * row["median"], rel=0.2)  # of 0.1 s, few shorter
 
 
 def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
@@ -281,7 +284,8 @@ def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
     args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--C", "3"])
     index = workload.write_noise(tmp_path, "flac", 16000, args)
     assert index.speakers == 3 and len(index) == 3 and all(2400 <= length <= 4000 for length in index.lengths)
-    speed, memory = workload.time_epoch(index, 0, args)
+    speed, examples, memory = workload.time_epoch(index, 0, args)
+    assert examples == 3.0  # six in two seconds
     assert speed == pytest.approx(3 * 2 * 0.25 / 2.0)  # two crops of each utterance in two seconds
     assert memory > 10e6
 

@@ -2,52 +2,18 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import write_metadata
 from scipy.signal import resample_poly
 
 import preprocess
 from errors import UserError
-from librimix import extend_noise, generate
+from mixing import extend_noise
 
 STEP = 1 / 32768
-
-
-def write_metadata(path, mixtures):
-    """Write rows [(name, [(source path, gain), ...], (noise path, gain)), ...] as LibriMix metadata."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    speakers = len(mixtures[0][1])
-    tracks = [f"source_{number + 1}" for number in range(speakers)] + ["noise"]
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["mixture_ID", *(f"{track}_{what}" for track in tracks for what in ("path", "gain"))])
-        for name, sources, noise in mixtures:
-            writer.writerow([name, *(value for pair in (*sources, noise) for value in pair)])
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """A LibriSpeech of three utterances of odd lengths, two noises, and metadata of two mixtures of two speakers."""
-    random = np.random.default_rng(0)
-    for name, length in (("a", 30001), ("b", 41234), ("c", 35557)):
-        folder = tmp_path / "LibriSpeech" / "dev-clean"
-        folder.mkdir(parents=True, exist_ok=True)
-        soundfile.write(folder / f"{name}.flac", random.uniform(-0.3, 0.3, length), 16000)
-    (tmp_path / "noises").mkdir()
-    soundfile.write(tmp_path / "noises" / "short.wav", random.uniform(-0.3, 0.3, 17003), 16000)
-    soundfile.write(tmp_path / "noises" / "stereo.wav", random.uniform(-0.3, 0.3, (50000, 2)), 16000)
-    write_metadata(
-        tmp_path / "md" / "libri2mix_dev-clean.csv",
-        [
-            ("a_b", [("dev-clean/a.flac", 0.7), ("dev-clean/b.flac", 1.3)], ("short.wav", 0.5)),
-            ("c_a", [("dev-clean/c.flac", 0.9), ("dev-clean/a.flac", 0.6)], ("stereo.wav", 0.4)),
-        ],
-    )
-    (tmp_path / "md" / "libri2mix_dev-clean_info.csv").write_text("mixture_ID\nx\n")
-    return tmp_path
 
 
 def run(corpus, *options, noise=True):
@@ -118,7 +84,8 @@ def test_real_speech(shared, tmp_path, speakers, mode):
     lines = (speech / "metadata" / f"Libri{speakers}Mix" / name).read_text().splitlines(keepends=True)[:4]
     (tmp_path / "md").mkdir()
     (tmp_path / "md" / name).write_text("".join(lines))
-    (out,) = generate(str(speech / "LibriSpeech"), str(tmp_path / "md"), str(speech), str(tmp_path / "out"), mode, 8000)
+    given = ["--librispeech-dir", speech / "LibriSpeech", "--metadata-dir", tmp_path / "md", "--noise-dir", speech]
+    preprocess.main([*map(str, [*given, "--generate", tmp_path / "out", "--mode", mode])])
     for row in csv.DictReader(lines):
         sources = [
             (speech / "LibriSpeech" / row[f"source_{n}_path"], float(row[f"source_{n}_gain"]))
@@ -126,7 +93,9 @@ def test_real_speech(shared, tmp_path, speakers, mode):
         ]
         noise = speech / row["noise_path"], float(row["noise_gain"])
         expected = expected_signals(sources, noise, mode, 8000)
-        assert_written(Path(out) / "dev", row["mixture_ID"], expected, 8000)
+        assert_written(
+            tmp_path / "out" / f"Libri{speakers}Mix" / "wav8k" / mode / "dev", row["mixture_ID"], expected, 8000
+        )
 
 
 def test_extended_noise_keeps_its_beginning_and_level():
@@ -174,7 +143,7 @@ def test_other_metadata_is_not_mixed_in(corpus):
 
 
 def test_generated_tree_is_indexed_in_the_same_call(corpus):
-    run(corpus, "--out-dir", corpus / "index", "--mix-type", "mix_both")
+    run(corpus, "--out-dir", corpus / "index", "--task", "sep_noisy")
     index = json.loads((corpus / "index" / "cv" / "mix.json").read_text())
     folder = corpus / "out" / "Libri2Mix" / "wav8k" / "min" / "dev" / "mix_both"
     assert index == [[str(folder / "a_b.wav"), 15001], [str(folder / "c_a.wav"), 15001]]

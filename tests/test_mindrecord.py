@@ -9,6 +9,7 @@ from mindspore.mindrecord import FileWriter
 from test_data import RATE, arrays, assert_same, make_corpus
 
 import mindrecord
+from badfiles import BadFiles
 from data import load_index, training_batches, utterance_batches
 from errors import UserError
 from mindrecord import write_mindrecord
@@ -166,3 +167,75 @@ def test_damaged_samples(copy):
     with pytest.raises(UserError) as error:
         arrays(utterance_batches(load_index(copy, RATE), 1, 2))
     assert_one_line(error, copy, "u2 has NaN")
+
+
+@pytest.fixture
+def three_shards(written, tmp_path):
+    """The same utterances in three files, of two, one and one."""
+    assert write_mindrecord(written[0], tmp_path / "set", RATE, shards=3) == 3
+    return tmp_path / "set"
+
+
+def test_shards_hold_the_same(written, three_shards):
+    names = sorted(os.listdir(three_shards.parent))
+    assert names == ["set-0", "set-0.db", "set-1", "set-1.db", "set-2", "set-2.db"]
+    assert load_index(three_shards, RATE).names == ["u0", "u1", "u2", "u3"]
+    for segment in (0.1, -1):
+        expected = arrays(training_batches(load_index(written[1], RATE), 3, segment, 1, 5, 2, 1))
+        assert_same(arrays(training_batches(load_index(three_shards, RATE), 3, segment, 1, 5, 2, 2)), expected)
+
+
+def test_an_interrupted_set_goes_on(written, three_shards):
+    for ending in ("", ".db"):
+        os.remove(f"{three_shards}-1{ending}")
+    with pytest.raises(UserError, match=r"set-1: no such file; run preprocess.py again"):
+        load_index(three_shards, RATE)
+    os.truncate(f"{three_shards}-2", 1000)
+    kept = os.stat(f"{three_shards}-0").st_mtime_ns
+    assert write_mindrecord(written[0], three_shards, RATE, shards=3) == 2
+    assert os.stat(f"{three_shards}-0").st_mtime_ns == kept
+    assert len(load_index(three_shards, RATE)) == 4
+    assert write_mindrecord(written[0], three_shards, RATE, shards=3) == 0
+
+
+def test_another_number_of_shards_takes_the_place(written, three_shards):
+    own = three_shards.parent / "set-7"  # a set of its own, though named like a shard
+    write_mindrecord(written[0], own, RATE)
+    assert write_mindrecord(written[0], three_shards, RATE, shards=2) == 2
+    assert sorted(os.listdir(own.parent)) == ["set-0", "set-0.db", "set-1", "set-1.db", "set-7", "set-7.db"]
+    assert write_mindrecord(written[0], three_shards, RATE) == 1
+    assert sorted(os.listdir(own.parent)) == ["set", "set-7", "set-7.db", "set.db"]
+    assert write_mindrecord(written[0], three_shards, RATE, shards=2) == 2
+    assert len(load_index(three_shards, RATE)) == 4 and not three_shards.exists()
+
+
+def test_one_shard_alone_and_too_many(written, three_shards):
+    with pytest.raises(UserError, match=r"set-1: is one of 3 files; give the name that they have in common"):
+        load_index(f"{three_shards}-1", RATE)
+    with pytest.raises(UserError, match=r"--shards 5: more than the 4 mixtures of"):
+        write_mindrecord(written[0], three_shards, RATE, shards=5)
+
+
+def test_a_disk_that_does_not_keep_what_was_written(written, tmp_path, monkeypatch):
+    checksums = iter(range(99))
+    monkeypatch.setattr(mindrecord.zlib, "crc32", lambda audio: next(checksums))
+    with pytest.raises(UserError, match=r"set: cannot be written \(it does not read as it was written"):
+        write_mindrecord(written[0], tmp_path / "set", RATE)
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_files_are_skipped_and_limited(tmp_path):
+    make_corpus(tmp_path / "index", [400] * 120)
+    for number in (7, 90):
+        bad = tmp_path / "index" / "s1" / f"u{number}.wav"
+        bad.write_bytes(bad.read_bytes()[:500])
+        bad_files = BadFiles("skip", str(tmp_path / "bad_files.txt"))
+        if number == 7:
+            write_mindrecord(tmp_path / "index", tmp_path / "set", RATE, bad_files=bad_files)
+            assert bad_files.skipped == 1
+            assert load_index(tmp_path / "set", RATE).names == [f"u{n}" for n in range(120) if n != 7]
+    os.remove(tmp_path / "set")
+    with pytest.raises(UserError, match=r"2 of 120 mixtures have a bad file, more than 1%; .*bad_files.txt lists them"):
+        write_mindrecord(tmp_path / "index", tmp_path / "set", RATE, bad_files=bad_files)
+    lines = (tmp_path / "bad_files.txt").read_text().splitlines()
+    assert [line.split(":")[0][-6:] for line in lines] == ["u7.wav", "90.wav"]

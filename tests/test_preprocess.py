@@ -62,7 +62,8 @@ def test_one_set_alone(librimix, tmp_path, capsys):
     assert {samples for _, samples in tables["tt/mix"]} == {1602}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("found test in ")
-    assert lines[-1] == "tt: 3 mixtures of 2 speakers, 0.00 hours at 16000 Hz, shortest 0.10 s, longest 0.10 s"
+    assert lines[-2] == "tt: 3 mixtures, 0.00 hours at 16000 Hz, shortest 0.10 s, longest 0.10 s"
+    assert lines[-1] == "skipped: 0 mixtures"
 
 
 def test_plain_sets_of_three_speakers_with_other_files_among_them(tmp_path):
@@ -81,13 +82,21 @@ def test_flac_pairs_with_wav(tmp_path):
     assert tables["tt/s2"] == [[str(tmp_path / "tt" / "s2" / "x.1.flac"), 801]]
 
 
-def test_mix_types(tmp_path):
+@pytest.mark.parametrize(
+    ("task", "files"),
+    [
+        ("sep_clean", {"mix": "mix_clean", "s1": "s1", "s2": "s2"}),
+        ("sep_noisy", {"mix": "mix_both", "s1": "s1", "s2": "s2"}),
+        ("enh_single", {"mix": "mix_single", "s1": "s1"}),
+        ("enh_both", {"mix": "mix_both", "s1": "mix_clean"}),
+    ],
+)
+def test_tasks(tmp_path, task, files):
     write_set(tmp_path / "wav8k/min/dev", ("mix_clean", "mix_both", "mix_single", "noise", "s1", "s2"))
-    both = index(tmp_path, tmp_path / "out", "--mix-type", "mix_both")
-    assert {os.path.basename(os.path.dirname(path)) for path, _ in both["cv/mix"]} == {"mix_both"}
-    assert set(both) == {"cv/mix", "cv/s1", "cv/s2"}
-    single = index(tmp_path, tmp_path / "out", "--mix-type", "mix_single")
-    assert set(single) == {"cv/mix", "cv/s1"}, "the second source of the earlier index is gone"
+    index(tmp_path, tmp_path / "out")  # whose second source has to go
+    tables = index(tmp_path, tmp_path / "out", "--task", task)
+    folders = {name: {os.path.basename(os.path.dirname(path)) for path, _ in rows} for name, rows in tables.items()}
+    assert folders == {f"cv/{name}": {folder} for name, folder in files.items()}
 
 
 def test_sample_rate_chooses_among_rates(tmp_path):
@@ -187,27 +196,29 @@ def test_empty_folder_and_sets_of_unequal_speakers(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "--in-dir, --generate: give one of them"),
-        ("--in-dir IN --generate G --out-dir OUT", "--in-dir, --generate: give one of them"),
-        ("--in-dir IN", "needs --out-dir"),
+        ("", "--in-dir, --metadata-dir: give a corpus"),
+        ("--in-dir IN --metadata-dir IN --out-dir OUT", "--in-dir, --metadata-dir: give a corpus"),
+        ("--in-dir IN --librispeech-dir IN --out-dir OUT", "--in-dir, --metadata-dir: give a corpus"),
+        ("--in-dir IN", "--out-dir: give the folder"),
+        ("--in-dir IN --generate G --out-dir OUT", "--generate G: only --metadata-dir uses it"),
         ("--in-dir IN --out-dir OUT --sample-rate 0", "--sample_rate 0: must be above 0"),
-        ("--in-dir IN --out-dir OUT --mode max", "--mode max: only --generate"),
-        ("--in-dir IN --out-dir OUT --noise-dir IN", "--noise-dir IN: only --generate"),
-        ("--in-dir IN --out-dir OUT --librispeech-dir IN", "--librispeech-dir IN: only --generate"),
+        ("--in-dir IN --out-dir OUT --mode max", "--mode max: only --metadata-dir"),
+        ("--in-dir IN --out-dir OUT --noise-dir IN", "--noise-dir IN: only --metadata-dir"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name F", "are the same file"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name OUT/F", "are the same file"),
         ("--in-dir IN --out-dir OUT --train-name F", "--train_name F: no set for it"),
-        ("--in-dir IN --out-dir OUT --mix-type mix_both", "no folder mix_both; it has mix"),
+        ("--in-dir IN --out-dir OUT --task sep_noisy", "no folder mix_both; it has mix"),
         ("--in-dir IN/cv/mix --out-dir OUT", r"mix: no corpus here; looked for the sets train-100"),
         ("--in-dir nowhere --out-dir OUT", r"nowhere: cannot be listed \(No such file or directory\)"),
         ("--in-dir IN --out-dir IN/cv/mix/a.wav", "a.wav/cv: cannot be made"),
-        ("--generate G", "--generate G: needs --librispeech-dir"),
-        ("--generate G --librispeech-dir IN", "needs --metadata-dir"),
+        ("--generate G --metadata-dir IN", "--librispeech-dir: is missing"),
+        ("--generate G --librispeech-dir IN", "--metadata-dir: is missing"),
+        ("--out-dir OUT --librispeech-dir IN", "--metadata-dir: is missing"),
         ("--generate G --librispeech-dir LS --metadata-dir IN", "--librispeech-dir LS: no such folder"),
         ("--generate G --librispeech-dir IN --metadata-dir IN --sample-rate 44100", "LibriSpeech has 16000 Hz"),
         ("--generate G --librispeech-dir IN --metadata-dir IN --train-name F", "--train_name F: needs --out-dir"),
-        ("--generate G --librispeech-dir IN --metadata-dir IN --mix-type mix_both", "add --out-dir"),
-        ("--generate G --out-dir OUT --librispeech-dir IN --metadata-dir IN --mix-type mix_both", "add --noise-dir"),
+        ("--generate G --librispeech-dir IN --metadata-dir IN --task sep_noisy", "add --out-dir"),
+        ("--generate G --out-dir OUT --librispeech-dir IN --metadata-dir IN --task enh_both", "add --noise-dir"),
         ("--generate G --librispeech-dir IN --metadata-dir IN", "IN: no metadata here"),
     ],
 )
