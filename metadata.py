@@ -54,15 +54,18 @@ def find_metadata(metadata_dir):
 def read_mixtures(metadata_dir, librispeech_dir, noise_dir, bad_files, look=False):
     """Read all metadata in a folder; paths in it start in `librispeech_dir` and `noise_dir` (None: no noise).
 
+    A table whose part of LibriSpeech is not there at all, such as train-clean-360, is left out, which is said.
+
     Where LibriMix's metadata of LibriSpeech tell the lengths, no audio file is opened unless `look` asks for it; else
     the headers are read. It is said which. Rows that are wrong, or whose files are, go to `bad_files` (BadFiles).
 
     Returns {Metadata: list of Mixture}. Raises UserError if a metadata file is unfit.
     """
-    rows = {
-        metadata: _read_metadata(metadata, librispeech_dir, noise_dir, bad_files)
-        for metadata in find_metadata(metadata_dir)
-    }
+    tables = [metadata for metadata in find_metadata(metadata_dir) if _has_speech(metadata, librispeech_dir)]
+    if not tables:
+        raise UserError(f"--librispeech-dir {librispeech_dir}: has none of the folders that the paths in {metadata_dir}"
+                        " begin with, such as train-clean-100; give the folder that holds them")  # fmt: skip
+    rows = {metadata: _read_metadata(metadata, librispeech_dir, noise_dir, bad_files) for metadata in tables}
     tracks = (track for mixtures in rows.values() for _, mixture in mixtures for track in mixture.speakers)
     paths = list(dict.fromkeys(track.path for track in tracks))
     known = {} if look else _known_lengths(metadata_dir, librispeech_dir)
@@ -78,6 +81,16 @@ def read_mixtures(metadata_dir, librispeech_dir, noise_dir, bad_files, look=Fals
         if not found[metadata]:
             raise UserError(f"{metadata.path}: no mixtures, it has no usable line after its header")
     return found
+
+
+def _has_speech(metadata, librispeech_dir):
+    """Whether a folder that the paths of a metadata file begin with is there; it says so if not."""
+    paths = [row["source_1_path"] or "" for _, row in _read_rows(metadata.path, ["source_1_path"])]
+    folders = sorted({path.partition("/")[0] for path in paths})
+    if not folders or any(os.path.exists(os.path.join(librispeech_dir, folder)) for folder in folders):
+        return True
+    print(f"{metadata.path}: left out, {librispeech_dir} has no folder {', '.join(folders)[:80]}")
+    return False
 
 
 def _read_metadata(metadata, librispeech_dir, noise_dir, bad_files):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import write_metadata
 from test_data import arrays, assert_same
 from test_librimix import STEP
 from test_metrics import paper_si_snr
@@ -21,6 +22,7 @@ from data import load_index, training_batches
 from errors import UserError
 from librimix import every_signal
 from metadata import read_mixtures
+from mindrecord import write_mindrecord
 
 TASK_FILES = {
     "sep_clean": ("mix_clean", "s1", "s2"),
@@ -92,20 +94,26 @@ def test_a_crop_is_the_same_stretch_of_the_whole(corpus, tmp_path, task, mode, r
             np.testing.assert_allclose(fly.read(utterance, start, size), expected[:, start : start + size], atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["min", "max"])
-@pytest.mark.parametrize("speakers", [2, 3])
-def test_real_speech(speech, tmp_path, speakers, mode):
+@pytest.mark.parametrize(
+    ("speakers", "mode", "task"),
+    [(2, "min", "sep_clean"), (2, "max", "enh_single"), (3, "max", "sep_noisy"), (3, "min", "enh_both")],
+)
+def test_real_speech_through_every_route(speech, tmp_path, speakers, mode, task):
     options = ["--librispeech-dir", speech / "LibriSpeech", "--metadata-dir", speech / f"md{speakers}", "--mode", mode]
-    options += ["--noise-dir", speech / "noises", "--task", "sep_noisy"]
+    noise = [] if task == "sep_clean" else ["--noise-dir", speech / "noises", "--task", task]
     for out in (["fly"], ["tree", "--generate", tmp_path / "lm"]):
-        preprocess.main([*map(str, [*options, "--out-dir", tmp_path / out[0], *out[1:]])])
+        preprocess.main([*map(str, [*options, *noise, "--out-dir", tmp_path / out[0], *out[1:]])])
     fly, tree = (load_index(tmp_path / name / "cv", 8000) for name in ("fly", "tree"))
-    assert fly.speakers == speakers and len(fly) == 5
+    write_mindrecord(tmp_path / "fly" / "cv", tmp_path / "record", 8000, shards=2)
+    record = load_index(tmp_path / "record", 8000)
+    assert fly.speakers == tree.speakers == record.speakers == (1 if task.startswith("enh") else speakers)
+    assert len(fly) == 5 and fly.names == record.names
     assert not np.ptp(fly.lengths - tree.lengths) and fly.names == tree.names
     generated = whole(tree)
     for name, mixed in whole(fly).items():
         assert np.abs(mixed - generated[name]).max() <= STEP
         assert np.abs(mixed).max() > 0.02
+        np.testing.assert_array_equal(whole(record)[name], mixed)
 
 
 def test_batches_come_in_the_order_of_the_generated_trees(corpus, tmp_path):
@@ -148,6 +156,17 @@ def test_sep_clean_needs_no_noise(corpus, tmp_path):
             index(corpus, tmp_path / "fly", "--task", task)
         with pytest.raises(UserError, match=r"line 2: .*short.wav: no such noise"):
             index(corpus, tmp_path / "fly", task=task)
+
+
+def test_a_part_of_librispeech_that_is_not_there(corpus, tmp_path, capsys):
+    rows = [("x_y", [("train-clean-360/x.flac", 0.5), ("train-clean-360/y.flac", 0.5)], ("no.wav", 0.5))]
+    write_metadata(corpus / "md" / "libri2mix_train-clean-360.csv", rows)
+    index(corpus, tmp_path / "out", task="sep_noisy")
+    assert "train-clean-360.csv: left out, " in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cv"]
+    (corpus / "LibriSpeech" / "dev-clean").rename(corpus / "elsewhere")
+    with pytest.raises(UserError, match=r"--librispeech-dir .*LibriSpeech: has none of the folders"):
+        index(corpus, tmp_path / "out")
 
 
 def test_one_index_takes_the_place_of_the_other(corpus, tmp_path):
