@@ -49,15 +49,16 @@ class Batches:
     UserError where a file cannot be read, which the dataset alone would bury in a RuntimeError.
     """
 
-    def __init__(self, source, columns, order, rows, num_workers, bad_files=None):
+    def __init__(self, source, columns, order, rows, num_workers, bad_files=None, examples=None):
         """`source`: gives batch i as item i, and notes in `error` the UserError that it raises.
 
-        `bad_files`: BadFiles, which the source notes there too, in place of raising it.
+        `bad_files`: BadFiles, which the source notes there too, in place of raising it; `examples`: of the whole
+        epoch, where `order` is only the rest of it.
         """
         if num_workers < 1:
             raise UserError(f"--num_workers {num_workers}: must be at least 1")
         self._source, self.order, self.rows = source, order, rows
-        self._bad_files = bad_files or BadFiles()
+        self._bad_files, self._examples = bad_files or BadFiles(), examples or len(order)
         self.dataset = mindspore.dataset.GeneratorDataset(
             source,
             columns,
@@ -71,7 +72,7 @@ class Batches:
 
     def __iter__(self):
         self._source.error = None
-        self._bad_files.start(len(self.order))
+        self._bad_files.start(self._examples)
         try:
             for batch in self.dataset.create_tuple_iterator(num_epochs=1):
                 self._bad_files.check()
@@ -210,11 +211,12 @@ def segment_samples(segment, sample_rate):
 def _batches(index, batches, samples, num_workers, bad_files, share=(0, 1), first=0):
     batches = [_rows_of(batch, *share) for batch in batches]
     rows = max(len(batch) for batch in batches)
+    examples = sum(len(batch) for batch in batches)
     batches, samples = batches[first:], samples[first:]
     order = [int(utterance) for batch in batches for utterance in batch[:, 0]]
     bad_files = bad_files or BadFiles()
     source = _BatchSource(index, batches, samples, bad_files)
-    return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers, bad_files)
+    return Batches(source, ["mixture", "lengths", "sources"], order, rows, num_workers, bad_files, examples)
 
 
 def _rows_of(batch, rank, ranks):

@@ -158,6 +158,16 @@ def test_an_epoch_with_too_many_ends_at_once(spoilt, tmp_path):
     assert count < 20 and len((tmp_path / "bad_files.txt").read_text().splitlines()) >= 3
 
 
+def test_the_limit_is_of_the_whole_epoch_where_only_its_end_is_read(spoilt, tmp_path):
+    folder = spoilt()
+    prepare(folder, tmp_path / "out")
+    index = load_index(tmp_path / "out" / "tr", RATE)
+    (folder / "tr" / "s1" / "u99.wav").unlink()  # the last but one, as names are sorted
+    bad_files = BadFiles("skip", str(tmp_path / "bad_files.txt"))
+    rest = training_batches(index, 2, 0.1, 0, 0, 0, 1, first=105, bad_files=bad_files)
+    assert len(arrays(rest)) == 5 and bad_files.skipped == 1
+
+
 @pytest.fixture
 def metadata(tmp_path):
     """Metadata of 220 mixtures of 221 voices and as many noises."""
