@@ -5,6 +5,7 @@
     python benchmark.py --what products         # the forward pass, and the matrix products in it on their own
     python benchmark.py --what evaluate         # 100 utterances of 100 lengths, and of one
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
+    python benchmark.py --what stream --rounds 1000 --causal 1 --norm_type cgLN     # chunks of a stream, on one core
     python benchmark.py --chart speed.png --results speed.jsonl
 
 Ours and the peer are processes of their own: `benchmark.py --serve`, or the peer's program with `--serve`, prints
@@ -29,18 +30,30 @@ import time
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
 
+import numpy as np
 from tqdm import tqdm
 
 from config import DEVICE, NETWORK, NetworkOptions, parse, require_positive
 from errors import UserError, run
-from report import draw_chart, print_formats, print_lines, print_rows, straight_lines
+from report import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 
 # workload.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells of a
 # process is never below what the process that started it had then.
 
 SECONDS_TO_END = 10
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
-TOLD = ("engine", "batch", "seconds", "sample_rate", "rounds", "warmup", "num_workers", "device_target", *NETWORK)
+TOLD = (
+    "engine",
+    "batch",
+    "seconds",
+    "chunk",
+    "sample_rate",
+    "rounds",
+    "warmup",
+    "num_workers",
+    "device_target",
+    *NETWORK,
+)
 
 
 def main(argv=None):
@@ -55,7 +68,8 @@ def main(argv=None):
         serve(args)
         return
     record = {"what": args.what, "options": {name: getattr(args, name) for name in TOLD}, "machine": machine(args)}
-    record |= measure_pipeline(args) if args.what == "data" else measure_lengths(args)
+    measure = {"data": measure_pipeline, "stream": measure_stream}.get(args.what, measure_lengths)
+    record |= measure(args)
     print(json.dumps(record))
     if args.results:
         append_line(args.results, json.dumps(record))
@@ -63,7 +77,7 @@ def main(argv=None):
 
 def check(args):
     """Raise UserError for options that make no sense, before anything is started."""
-    require_positive(args, "batch", "rounds", "sample_rate", "num_workers")
+    require_positive(args, "batch", "rounds", "sample_rate", "num_workers", "chunk")
     NetworkOptions.of(args)
     for seconds in args.seconds:
         if not (math.isfinite(seconds) and seconds * args.sample_rate >= 1):
@@ -205,7 +219,7 @@ class Party:
 
 
 def own_command(args, what, seconds):
-    options = [f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", *NETWORK)]
+    options = [f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", "chunk", *NETWORK)]
     options += [f"--{name}={getattr(args, name)}" for name in DEVICE if getattr(args, name) is not None]
     script = os.path.abspath(__file__)
     return [sys.executable, script, "--serve", f"--what={what}", f"--seconds={seconds}", *options]
@@ -297,6 +311,19 @@ def measure_pipeline(args):
     step = time_in_turn({"step": command}, args.rounds, "step", audio_seconds)["step"]
     print_formats(formats, audio_seconds / step["median"])
     return {"formats": formats, "step": step}
+
+
+def measure_stream(args):
+    """Time the chunks of a stream in a process that computes on one core, and print the table.
+
+    Returns {"stream": the result, with the seconds that 99 of 100 chunks stay below}.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's matrix products; all else there has one thread anyway
+    command = own_command(args, "stream", args.seconds[0])
+    result = time_in_turn({"stream": command}, args.rounds, "stream", args.chunk / 1000)["stream"]
+    result["percentile_99"] = float(np.percentile(result["rounds"], 99))
+    print_chunks(result, args.chunk)
+    return {"stream": result}
 
 
 if __name__ == "__main__":

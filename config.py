@@ -171,8 +171,16 @@ EVALUATION = {
 }
 
 SEPARATION = {
-    "files": dict(nargs="+", metavar="FILE", help="mono recordings, any rate and format that libsndfile reads"),
-    "out_dir": dict(required=True, help="folder for NAME_s1.wav, NAME_s2.wav ...; made if missing"),
+    "files": dict(
+        nargs="+",
+        metavar="FILE",
+        help="mono recordings, any rate and format that libsndfile reads; -: wav on standard input, for --streaming",
+    ),
+    "out_dir": dict(default=None, help="folder for NAME_s1.wav, NAME_s2.wav ...; made if missing; none with -"),
+    "streaming": dict(
+        action="store_true", help="separate - as it comes, a hop late; for causal networks, at the network's rate"
+    ),
+    "chunk": dict(type=float, default=20.0, help="milliseconds that --streaming reads at once"),
 }
 
 EXPORT = {
@@ -242,11 +250,11 @@ CORPUS = {
 
 BENCHMARK = {
     "what": dict(
-        choices=("forward", "step", "products", "evaluate", "equal", "data"),
+        choices=("forward", "step", "products", "evaluate", "equal", "data", "stream"),
         default="forward",
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
         " products alone; evaluate: 100 utterances of 100 lengths and of equal ones (equal: those alone); data: reading"
-        " training batches",
+        " training batches; stream: a causal network on one core, a chunk of a stream a round",
     ),
     "batch": dict(type=int, default=2, help="mixtures in a batch"),
     "seconds": dict(
@@ -255,7 +263,8 @@ BENCHMARK = {
         default=[4.0],
         help="seconds of a mixture, of evaluate on average; several are timed one by one",
     ),
-    "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs"),
+    "chunk": dict(type=float, default=20.0, help="milliseconds of a chunk of stream"),
+    "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs; of stream: chunks"),
     "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
     "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),
     "peer_python": dict(default=None, metavar="FILE", help="Python that runs the peer; default: this one"),

@@ -60,6 +60,13 @@ def print_formats(formats, consumption):
     print(f"a step of training consumes {consumption:.2f} s of audio per s")
 
 
+def print_chunks(result, chunk):
+    """Print how long chunks of so many milliseconds take."""
+    header = ["chunk, ms", "median ms", "99 % below ms", "real-time factor", "parameters"]
+    cells = [f"{chunk:g}", *(f"{1000 * result[name]:.2f}" for name in ("median", "percentile_99"))]
+    print_markdown([header, [*cells, f"{result['real_time_factor']:.3f}", str(result["parameters"])]])
+
+
 def print_markdown(table):
     """Print rows of cells, the header first, as a Markdown table."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

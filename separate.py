@@ -1,35 +1,47 @@
 """Separate recordings into their speakers.
 
     python separate.py --model_path exp/best.ckpt meeting.wav call.flac --out_dir separated
+    python separate.py --model_path exp/causal.ckpt --streaming - < microphone > speakers
 
 writes separated/meeting_s1.wav, separated/meeting_s2.wav, separated/call_s1.wav ..., each at the rate and exactly of
 the length of its recording. The network hears what its own sample rate can carry: nothing above half of that rate is
 in its output.
 
-A network trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain with which all of them
-together come closest to the recording; a gain leaves an estimate's SI-SNR as it is. Files are 16-bit PCM, or 32-bit
-float if a sample would be clipped in that.
+What is longer than 16 s is separated in pieces (pieces.py). A network trained for SI-SNR leaves the levels of its
+estimates open. Here each gets the gain, in every piece, with which all of them together come closest to the recording;
+a gain leaves an estimate's SI-SNR as it is. Files are 16-bit PCM, or 32-bit float if a sample would be clipped in that.
+
+With --streaming a causal network separates the wav on standard input as it comes, one hop behind (streaming.py), into
+one wav on standard output with a channel a speaker, as floats, at the levels that the network gives.
 """
 
 import os
 import sys
+from contextlib import redirect_stdout
 
 from device import set_device
 
-import mindspore as ms
 import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from audio import audio_info, read_audio, write_wav
-from config import parse
-from data import padded_length
+from config import SEPARATION, parse, require_positive
 from errors import UserError, run
 from model import load_model
+from pieces import joined_estimates, piece_length
+from recordings import WavStream, open_standard_input
+from streaming import Streamer
 
 
 def main(argv=None):
     args = parse(__doc__, "model_file", "separation", "device", argv=argv)
+    check(args)
+    if args.streaming:
+        with redirect_stdout(sys.stderr):  # what is said; the estimates go to the stream itself
+            set_device(args.device_target, args.device_id)
+            separate_stream(load_model(args.model_path), args.chunk)
+        return
     set_device(args.device_target, args.device_id)
     net = load_model(args.model_path)
     targets = output_paths(args.files, args.out_dir, net.options.C)
@@ -49,6 +61,19 @@ def main(argv=None):
             failed += 1
     if failed:
         raise UserError(f"{failed} of {len(args.files)} files were not separated, for the reasons above")
+
+
+def check(args):
+    """Raise UserError for options that do not go together."""
+    require_positive(args, "chunk")
+    if args.streaming and (args.files != ["-"] or args.out_dir):
+        raise UserError("--streaming: separates standard input onto standard output; give - alone, and no --out_dir")
+    if not args.streaming and "-" in args.files:
+        raise UserError("-: standard input is separated with --streaming; add that, or name a file")
+    if not args.streaming and not args.out_dir:
+        raise UserError("--out_dir: is missing; name a folder for the estimates")
+    if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:
+        raise UserError(f"--chunk {args.chunk:g}: only --streaming uses it; add that, or leave it out")
 
 
 def output_paths(files, out_dir, speakers):
@@ -89,47 +114,46 @@ def separate_file(net, path, targets):
 
 
 def separate(net, samples, sample_rate):
-    """Separate a recording.
+    """Separate a recording that is in memory.
 
     Args:
         net: of `model.load_model`, for C speakers.
-        samples: float32 [T].
+        samples: of one channel, float32 [T].
         sample_rate: of the samples, in Hz; they are resampled to the network's rate and back.
 
-    Returns the estimates, float32 [C, T], at levels that add up to the recording as closely as gains allow. Raises
-    UserError if the network gives NaN.
+    Returns the estimates, float32 [C, T], at levels that add up to the recording as closely as gains allow. What is
+    longer than 16 s is separated in pieces and joined, as `pieces.joined_estimates` says. Raises UserError if samples
+    are not one channel, are none or not finite, or if the network gives NaN.
     """
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim != 1 or not len(samples):
+        raise UserError(f"samples of shape {samples.shape}: must be [T], one channel of at least a sample")
+    if not np.isfinite(samples).all():
+        raise UserError("samples: have NaN or infinite values; repair them first")
     mixture = resample_poly(samples, net.sample_rate, sample_rate)  # [T at the network's rate]
-    estimates = _estimate(net, mixture)  # [C, T at the network's rate]
-    estimates = resample_poly(estimates, sample_rate, net.sample_rate, axis=1)[:, : len(samples)]  # [C, T]
-    return estimates * mixture_gains(estimates, samples)[:, np.newaxis].astype(np.float32)
+    piece = piece_length(len(mixture), net.sample_rate)
+    stretches = joined_estimates(net, lambda start, length: mixture[start : start + length], len(mixture), piece)
+    estimates = np.concatenate(list(stretches), axis=1)  # [C, T at the network's rate]
+    return resample_poly(estimates, sample_rate, net.sample_rate, axis=1)[:, : len(samples)]
 
 
-def _estimate(net, mixture):
-    """The network's estimates [C, T] of one mixture [T], at its own rate."""
-    padded = np.zeros((1, padded_length(len(mixture), net.sample_rate)), np.float32)
-    padded[0, : len(mixture)] = mixture
-    estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
-    if not np.isfinite(estimates).all():
-        raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
-    return estimates[0, :, : len(mixture)]
-
-
-def mixture_gains(estimates, mixture):
-    """Gains g [C] that minimise the energy of mixture [T] - sum of g[c] estimates[c] [C, T].
-
-    Where estimates are so alike that the mixture does not tell their gains apart (correlation above about 0.98), or
-    silent, they keep the levels that the network gave them to each other.
-    """
-    estimates, mixture = estimates.astype(np.float64), mixture.astype(np.float64)
-    total = estimates.sum(axis=0)
-    common = mixture @ total / max(total @ total, np.finfo(np.float64).tiny)
-    norms = np.linalg.norm(estimates, axis=1)
-    norms[norms == 0] = 1
-    directions = estimates / norms[:, np.newaxis]  # [C, T]
-    remainder = mixture - common * total
-    correction = np.linalg.pinv(directions @ directions.T, rcond=0.01, hermitian=True) @ (directions @ remainder)
-    return common + correction / norms
+def separate_stream(net, chunk):
+    """Separate standard input as it comes, so many milliseconds at a time, onto standard output."""
+    with open_standard_input() as source:
+        if source.samplerate != net.sample_rate or source.channels != 1:
+            raise UserError(
+                f"standard input: {source.channels} channels at {source.samplerate} Hz, but --streaming takes one at"
+                f" {net.sample_rate} Hz, the network's; convert it on the way in"
+            )
+        streamer = Streamer(net)
+        print(f"the estimates come {streamer.delay_ms:g} ms after the mixture")
+        estimates = WavStream(net.sample_rate, net.options.C)
+        while len(samples := source.read(max(1, round(chunk * net.sample_rate / 1000)), dtype="float32")):
+            if not np.isfinite(samples).all():
+                raise UserError("standard input: has NaN or infinite samples; repair what makes them")
+            estimates.write(streamer.push(samples))
+        estimates.write(streamer.finish())
+        estimates.close()
 
 
 if __name__ == "__main__":

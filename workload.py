@@ -24,6 +24,7 @@ from mindrecord import write_mindrecord
 from mixing import Mixture, Track, write_mixtures
 from model import ConvTasNet, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
+from streaming import Streamer
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
 UTTERANCE_SECONDS = (3.0, 12.0)
@@ -44,6 +45,7 @@ def serve(args):
         "products": matrix_products,
         "evaluate": evaluation,
         "equal": evaluation,
+        "stream": streaming,
     }[args.what]
     work, facts = prepare(args)
     first_call, *_ = [time_round(work) for _ in range(args.warmup)]
@@ -95,6 +97,14 @@ def evaluation(args):
     index = NoiseIndex(lengths.astype(int), args)
     facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
     return lambda: evaluate(net, index, args.batch, args.num_workers), facts
+
+
+def streaming(args):
+    """The next chunk of an endless stream of noise through a causal network; likewise."""
+    net = make_network(args).set_train(False)
+    streamer = Streamer(net)
+    chunk = 0.1 * np.random.default_rng(0).standard_normal(round(args.chunk * args.sample_rate / 1000), np.float32)
+    return lambda: streamer.push(chunk), {"parameters": parameter_count(net), "delay_ms": streamer.delay_ms}
 
 
 class NoiseIndex:

@@ -369,3 +369,19 @@ def test_chart_of_bad_results_is_one_line(tmp_path, text, message):
         benchmark.main(["--chart", str(chart), "--results", str(results)])
     assert str(results) in str(error.value) and "\n" not in str(error.value)
     assert not chart.exists()
+
+
+def test_stream_is_timed_chunk_by_chunk(capsys):
+    options = ["--what", "stream", "--causal", "1", "--norm_type", "cLN", "--rounds", "50", "--chunk", "10"]
+    benchmark.main([*TINY, *options])
+    *table, line = capsys.readouterr().out.strip().splitlines()
+    stream = json.loads(line)["stream"]
+    assert len(stream["rounds"]) == 50
+    assert stream["median"] <= stream["percentile_99"] <= max(stream["rounds"])
+    assert stream["real_time_factor"] == pytest.approx(stream["median"] / 0.010)
+    assert f"{1000 * stream['percentile_99']:.2f}" in table[-1]
+
+
+def test_stream_of_a_network_that_looks_ahead_is_refused():
+    with pytest.raises(UserError, match="looks ahead"):
+        benchmark.main([*TINY, "--what", "stream"])

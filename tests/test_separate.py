@@ -17,7 +17,8 @@ from checkpoint import write_checkpoint
 from config import NetworkOptions
 from errors import UserError
 from model import ConvTasNet
-from separate import mixture_gains, separate
+from pieces import mixture_gains
+from separate import separate
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 class BandNet:
     """Separates the spectrum below 1000 Hz from that above, at wrong levels, one upside down."""
 
-    options, sample_rate = SimpleNamespace(C=2), 8000
+    options, sample_rate = SimpleNamespace(C=2, hop=10), 8000
 
     def __call__(self, mixture, lengths):
         self.shape = mixture.shape

@@ -1,0 +1,90 @@
+"""pieces.py: pieces that cover a recording, their speakers in one order, and joins that nobody hears."""
+
+from itertools import pairwise
+
+import mindspore as ms
+import numpy as np
+import pytest
+from test_separate import BandNet, tones
+
+from pieces import joined, joined_estimates, piece_length, piece_starts
+from separate import separate
+
+RATE = 8000
+PIECE = 16 * RATE
+
+
+@pytest.mark.parametrize("samples", [1, 4000, PIECE, PIECE + 1, 2 * PIECE - 1, 600 * RATE + 7])
+def test_pieces_cover_the_recording_and_overlap(samples):
+    overlap, hop = 4 * RATE, 10
+    starts = piece_starts(samples, PIECE, overlap, hop)
+    assert starts[0] == 0
+    assert starts[-1] + PIECE >= samples
+    assert all(start % hop == 0 for start in starts)
+    shared = [first + PIECE - second for first, second in pairwise(starts)]
+    assert all(overlap - hop <= length <= PIECE for length in shared)
+    most = -(-max(samples - overlap, 1) // (PIECE - overlap))
+    assert len(starts) <= most
+
+
+def test_one_length_serves_long_recordings():
+    assert {piece_length(samples, RATE) for samples in (20 * RATE, 600 * RATE, 10**8)} == {piece_length(PIECE, RATE)}
+    assert piece_length(3 * RATE, RATE) < piece_length(PIECE, RATE)
+
+
+def test_order_is_the_one_that_agrees_in_the_overlap():
+    """A cyclic order of three, which its inverse is not."""
+    signals = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
+    order = [1, 2, 0]
+    found = joined(signals[:, :400], signals[order].copy())
+    np.testing.assert_allclose(found, signals, atol=1e-6)
+
+
+def test_a_join_fades_from_one_piece_to_the_other():
+    tail, estimates = np.ones((2, 100), np.float32), np.full((2, 300), 2, np.float32)
+    found = joined(tail * [[1], [-1]], estimates * [[1], [-1]])[0]
+    assert found[0] == pytest.approx(1, abs=1e-3)
+    assert found[99] == pytest.approx(2, abs=1e-3)
+    assert (np.diff(found[:100]) > 0).all()
+    assert (found[100:] == 2).all()
+
+
+class TurningNet(BandNet):
+    """BandNet whose speakers change places from call to call; it notes the shapes that it is called with."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, mixture, lengths):
+        self.shapes.append(mixture.shape)
+        estimates = super().__call__(mixture, lengths).asnumpy()
+        return ms.Tensor(np.roll(estimates, len(self.shapes), axis=1))
+
+
+@pytest.mark.parametrize("seconds", [17.3, 61.0])
+def test_a_long_recording_keeps_its_speakers_and_levels(seconds):
+    sources = tones(int(seconds * RATE), RATE) * [[1], [0.25]]
+    net = TurningNet()
+    estimates = separate(net, sources.sum(0), RATE)
+    assert len(net.shapes) > 1
+    assert len(set(net.shapes)) == 1
+    if np.abs(estimates[0]).max() < np.abs(estimates[1]).max():
+        estimates = estimates[::-1]
+    inside = slice(RATE, -RATE)
+    np.testing.assert_allclose(estimates[:, inside], sources[:, inside], atol=0.01)
+
+
+def test_what_is_read_and_kept_does_not_grow_with_the_recording():
+    """Ten minutes are asked for in pieces, once and a half as much at most, and given in stretches of a piece."""
+    asked = []
+
+    def read(start, length):
+        asked.append(length)
+        return tones(length, RATE).sum(0)
+
+    samples = 600 * RATE
+    stretches = joined_estimates(BandNet(), read, samples, piece_length(samples, RATE))
+    lengths = [stretch.shape[1] for stretch in stretches]
+    assert sum(lengths) == samples
+    assert max(lengths) <= piece_length(samples, RATE)
+    assert sum(asked) < 1.5 * samples
