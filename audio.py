@@ -1,4 +1,4 @@
-"""Reading and writing audio files: mono, any format that libsndfile knows, checked before it is believed.
+"""Reading and writing audio files: one channel, any format that libsndfile knows, checked before it is believed.
 
 A stretch of a file at another rate is resampled as LibriMix resamples, by `scipy.signal.resample_poly`, with enough of
 its surroundings read that it equals the same stretch of the whole file.
@@ -33,11 +33,14 @@ class AudioInfo:
         return -(-self.frames * sample_rate // self.sample_rate)
 
 
-def audio_info(path, mono=True):
+def audio_info(path, channel=None):
     """Read the header of a file.
 
-    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or, with `mono`, has more
-    than one channel.
+    Args:
+        path: of the file.
+        channel: None: it must be mono; a number from 1: it must have that channel; "mix": it may have any number.
+
+    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or has other channels.
     """
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file")
@@ -45,8 +48,10 @@ def audio_info(path, mono=True):
         info = soundfile.info(path, verbose=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
-    if mono and info.channels != 1:
+    if channel is None and info.channels != 1:
         raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
+    if channel not in (None, "mix") and channel > info.channels:
+        raise UserError(f"{path}: has no channel {channel}, only {info.channels}; take another --channel, or mix")
     if CUT_SHORT.search(info.extra_info):
         raise UserError(
             f"{path}: cut short, its header promises more samples than it has; copy it again, or convert it anew if a"
@@ -59,15 +64,16 @@ def audio_info(path, mono=True):
     return AudioInfo(info.frames, info.samplerate)
 
 
-def read_audio(path, sample_rate, start=0, length=None, expected=None):
+def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=None):
     """Read samples `start` to `start + length` (default: to the end), counted at `sample_rate` Hz.
 
-    Only the part of the file that is needed is decoded; a file at another rate is resampled.
+    Only the part of the file that is needed is decoded; a file at another rate is resampled. `channel` is as of
+    `audio_info`; "mix" gives the mean of all.
 
     Returns float32 [length]. Raises UserError as `audio_info` does, and if the stretch lies outside the file or
     holds NaN or infinite samples, or the whole file has not the `expected` samples at `sample_rate` Hz.
     """
-    info = audio_info(path)
+    info = audio_info(path, channel)
     total = info.frames_at(sample_rate)
     if expected not in (None, total):
         raise UserError(
@@ -80,7 +86,7 @@ def read_audio(path, sample_rate, start=0, length=None, expected=None):
             f"{path}: samples {start} to {start + length} at {sample_rate} Hz were asked for, but it has {total};"
             " it has changed since it was indexed, run preprocess.py again"
         )
-    return resampled(lambda first, stop: decode(path, first, stop), info, sample_rate, start, length)
+    return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
 
 
 def resampled(read, info, sample_rate, start, length):
@@ -105,8 +111,8 @@ def resampled(read, info, sample_rate, start, length):
     return np.ascontiguousarray(samples[offset : offset + length])
 
 
-def decode(path, first, stop):
-    """Samples `first` to `stop` of a file's first channel at its own rate: float32.
+def decode(path, first, stop, channel=1):
+    """Samples `first` to `stop` of a file's channel, or with "mix" of the mean of all, at its own rate: float32.
 
     Raises UserError if the file is damaged there, or holds NaN or infinite samples.
     """
@@ -118,19 +124,30 @@ def decode(path, first, stop):
         raise UserError(
             f"{path}: cut short, {first + len(samples)} samples could be decoded of the {stop} promised; copy it again"
         )
-    if not np.isfinite(samples[:, 0]).all():
+    samples = samples.mean(1) if channel == "mix" else samples[:, channel - 1]  # [frames, channels] -> [frames]
+    if not np.isfinite(samples).all():
         raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
-    return samples[:, 0]  # [frames, channels] -> [frames]
+    return samples
 
 
 def write_wav(path, samples, sample_rate, subtype="PCM_16"):
     """Write float samples [T] as a wav file, whole or not at all.
 
-    16-bit samples are rounded here, to the nearest step of 1 / 32768: libsndfile would round them down.
-
     Raises UserError if the folder cannot be written or the disk is full.
     """
-    if subtype == "PCM_16":
-        samples = np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
     with whole_file(path) as partial:
-        soundfile.write(partial, samples, sample_rate, subtype=subtype, format="WAV")
+        soundfile.write(partial, as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
+
+
+def as_steps(samples, subtype):
+    """Float samples as the integers that a file of this subtype keeps, PCM_16 or PCM_24; of others as they are.
+
+    They are rounded here, to the nearest step: libsndfile would round them down. What is louder than full scale stops
+    there.
+    """
+    bits = {"PCM_16": 16, "PCM_24": 24}.get(subtype)
+    if bits is None:
+        return samples
+    full = 2 ** (bits - 1)
+    steps = np.clip(np.rint(np.asarray(samples, np.float64) * full), -full, full - 1).astype(np.int32)
+    return steps << 8 if bits == 24 else steps.astype(np.int16)  # libsndfile takes the upper 24 of 32 bits

@@ -174,9 +174,18 @@ SEPARATION = {
     "files": dict(
         nargs="+",
         metavar="FILE",
-        help="mono recordings, any rate and format that libsndfile reads; -: wav on standard input, for --streaming",
+        help="recordings of any rate and format that libsndfile reads, folders of them, patterns such as 'a/*.flac';"
+        " -: wav from standard input to standard output",
     ),
     "out_dir": dict(default=None, help="folder for NAME_s1.wav, NAME_s2.wav ...; made if missing; none with -"),
+    "channel": dict(default="mix", help="which channel to separate, from 1; mix: the mean of all"),
+    "encoding": dict(
+        choices=("16", "24", "float"),
+        default=None,
+        help="bits of a sample, or 32-bit float, which is also taken where integers would clip; default: as the"
+        " recording, 16 at least",
+    ),
+    "overwrite": dict(action="store_true", help="replace estimates that are there already"),
     "streaming": dict(
         action="store_true", help="separate - as it comes, a hop late; for causal networks, at the network's rate"
     ),

@@ -131,7 +131,7 @@ class DynamicMixtures:
 
 def measure_loudness(path):
     """Integrated loudness in LUFS and peak of a file. Raises UserError if it is unfit, silent or below 0.4 s."""
-    info = audio_info(path, mono=False)
+    info = audio_info(path, channel=1)
     samples = decode(path, 0, info.frames)
     try:
         with warnings.catch_warnings():

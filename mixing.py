@@ -119,7 +119,7 @@ def read_noise(track, longest, sample_rate, start, length):
 
 def noise_info(path, longest):
     """The header of a noise file. Raises UserError unless it can be cut or extended to `longest` samples at 16 kHz."""
-    info = audio_info(path, mono=False)
+    info = audio_info(path, channel=1)
     if info.sample_rate != RATE:
         raise UserError(f"{path}: {info.sample_rate} Hz, expected noise of {RATE} Hz; resample it")
     if info.frames < longest and info.frames <= RATE // 2 + 1:

@@ -1,23 +1,26 @@
-"""Separate recordings into their speakers.
+"""Separate recordings of any length into their speakers.
 
-    python separate.py --model_path exp/best.ckpt meeting.wav call.flac --out_dir separated
+    python separate.py --model_path exp/best.ckpt meeting.wav calls/ 'interviews/*.flac' --out_dir separated
+    python separate.py --model_path exp/best.ckpt - < meeting.wav > speakers.wav
     python separate.py --model_path exp/causal.ckpt --streaming - < microphone > speakers
 
-writes separated/meeting_s1.wav, separated/meeting_s2.wav, separated/call_s1.wav ..., each at the rate and exactly of
-the length of its recording. The network hears what its own sample rate can carry: nothing above half of that rate is
-in its output.
+writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate and exactly of the length of its
+recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
+nothing above half of that rate is in its output.
 
-What is longer than 16 s is separated in pieces (pieces.py). A network trained for SI-SNR leaves the levels of its
-estimates open. Here each gets the gain, in every piece, with which all of them together come closest to the recording;
-a gain leaves an estimate's SI-SNR as it is. Files are 16-bit PCM, or 32-bit float if a sample would be clipped in that.
+What is longer than 16 s is separated in pieces (pieces.py), so that memory does not grow with the length. A network
+trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which all of
+them together come closest to the recording; a gain leaves an estimate's SI-SNR as it is. Files are as fine as the
+recording, 16 or 24 bits or floats, and floats if a sample would be clipped otherwise.
 
-With --streaming a causal network separates the wav on standard input as it comes, one hop behind (streaming.py), into
-one wav on standard output with a channel a speaker, as floats, at the levels that the network gives.
+With --streaming a causal network separates standard input as it comes, one hop behind (streaming.py): at the levels
+that the network gives, as floats.
 """
 
-import os
 import sys
+import tempfile
 from contextlib import redirect_stdout
+from functools import partial
 
 from device import set_device
 
@@ -25,92 +28,143 @@ import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from audio import audio_info, read_audio, write_wav
+from audio import read_audio
 from config import SEPARATION, parse, require_positive
 from errors import UserError, run
 from model import load_model
 from pieces import joined_estimates, piece_length
-from recordings import WavStream, open_standard_input
+from recordings import (
+    STANDARD_STREAM,
+    WaitingFile,
+    WavStream,
+    describe,
+    find_files,
+    from_standard_input,
+    open_standard_input,
+    output_paths,
+    write_estimates,
+)
 from streaming import Streamer
+
+BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
 def main(argv=None):
     args = parse(__doc__, "model_file", "separation", "device", argv=argv)
     check(args)
-    if args.streaming:
+    channel = "mix" if args.channel == "mix" else int(args.channel)
+    if args.files == [STANDARD_STREAM]:
         with redirect_stdout(sys.stderr):  # what is said; the estimates go to the stream itself
-            set_device(args.device_target, args.device_id)
-            separate_stream(load_model(args.model_path), args.chunk)
+            net = prepare(args)
+            if args.streaming:
+                separate_stream(net, args.chunk)
+            else:
+                separate_standard_input(net, channel, args.encoding)
         return
-    set_device(args.device_target, args.device_id)
-    net = load_model(args.model_path)
-    targets = output_paths(args.files, args.out_dir, net.options.C)
-    try:
-        os.makedirs(args.out_dir, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out_dir {args.out_dir}: cannot be made ({error})") from None
-
-    failed = 0
-    for path in tqdm(args.files, desc="separating", unit="file", disable=None):
-        try:
-            separate_file(net, path, targets[path])
-        except UserError as error:
-            if len(args.files) == 1:
-                raise
-            tqdm.write(f"error: {error}", file=sys.stderr)
-            failed += 1
-    if failed:
-        raise UserError(f"{failed} of {len(args.files)} files were not separated, for the reasons above")
+    files = find_files(args.files)
+    net = prepare(args)
+    separate_files(net, output_paths(files, args.out_dir, net.options.C, args.overwrite), channel, args.encoding)
 
 
 def check(args):
-    """Raise UserError for options that do not go together."""
-    require_positive(args, "chunk")
-    if args.streaming and (args.files != ["-"] or args.out_dir):
-        raise UserError("--streaming: separates standard input onto standard output; give - alone, and no --out_dir")
-    if not args.streaming and "-" in args.files:
-        raise UserError("-: standard input is separated with --streaming; add that, or name a file")
-    if not args.streaming and not args.out_dir:
+    """Raise UserError for options that make no sense together, before anything is read."""
+    if args.channel != "mix" and not (args.channel.isdecimal() and int(args.channel) > 0):
+        raise UserError(f"--channel {args.channel}: must be the number of a channel, from 1, or mix for their mean")
+    if STANDARD_STREAM in args.files or args.streaming:
+        if args.files != [STANDARD_STREAM]:
+            raise UserError("-, --streaming: standard input is separated alone; give - and no other file")
+        if args.out_dir or args.overwrite:
+            raise UserError("--out_dir, --overwrite: are for files; - goes to standard output, leave them out")
+    elif not args.out_dir:
         raise UserError("--out_dir: is missing; name a folder for the estimates")
+    if args.streaming and (args.encoding or args.channel != "mix"):
+        raise UserError("--encoding, --channel: --streaming takes one channel and gives floats; leave them out")
     if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:
         raise UserError(f"--chunk {args.chunk:g}: only --streaming uses it; add that, or leave it out")
+    require_positive(args, "chunk")
 
 
-def output_paths(files, out_dir, speakers):
-    """Where the estimates of each file go: a dict from file to NAME_s1.wav, NAME_s2.wav ... in `out_dir`.
+def prepare(args):
+    set_device(args.device_target, args.device_id)
+    return load_model(args.model_path)
 
-    Raises UserError if two files would be written to one place, or one over an input.
+
+def separate_standard_input(net, channel, encoding):
+    """Separate the wav on standard input into one on standard output."""
+    with tempfile.TemporaryDirectory() as folder:
+        separate_recordings(net, [from_standard_input(folder)], channel, encoding)
+
+
+def separate_files(net, targets, channel, encoding):
+    """Separate files into `targets`, of `recordings.output_paths`, and print where the estimates are.
+
+    Files that cannot be separated are said so, and the others are separated; then the end is a UserError.
     """
-    targets, owners = {}, {}
-    inputs = {os.path.realpath(path) for path in files}
-    for path in files:
-        name = os.path.splitext(os.path.basename(path))[0]
-        targets[path] = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
-        for target in targets[path]:
-            place = os.path.realpath(target)
-            if place in inputs:
-                raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
-            if place in owners:
-                raise UserError(
-                    f"{path}: would be written to {target}, as {owners[place]} would; give them two --out_dir"
-                )
-            owners[place] = path
-    return targets
+    found, failed = [], 0
+    for path, wavs in targets.items():
+        try:
+            found.append(describe(path, wavs, channel))
+        except UserError as error:
+            if len(targets) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    failed += separate_recordings(net, found, channel, encoding)
+    if failed:
+        raise UserError(f"{failed} of {len(targets)} files were not separated, for the reasons above")
 
 
-def separate_file(net, path, targets):
-    """Separate one recording into wav files at `targets`, one a speaker, and print where they are.
+def separate_recordings(net, found, channel, encoding):
+    """Separate recordings, of recordings.py, and print where the estimates are; raises UserError if there is only one.
 
-    Raises UserError if the recording cannot be read or a file cannot be written.
+    Returns how many could not be separated.
     """
-    sample_rate = audio_info(path).sample_rate
-    estimates = separate(net, read_audio(path, sample_rate), sample_rate)
-    peak = np.abs(estimates).max()
-    subtype = "PCM_16" if peak <= 1 else "FLOAT"
-    for target, estimate in zip(targets, estimates, strict=True):
-        write_wav(target, estimate, sample_rate, subtype)
-    note = "" if peak <= 1 else f" (32-bit float, since their peak of {peak:.2f} would be clipped in 16-bit PCM)"
-    tqdm.write(f"{path}: {', '.join(targets)}{note}")
+    if not found:
+        return 0
+    tell_what_is_changed(net, found, channel)
+    piece = piece_length(max(each.frames_at(net.sample_rate) for each in found), net.sample_rate)
+    failed = 0
+    seconds = sum(each.frames / each.sample_rate for each in found)
+    with tqdm(total=seconds, desc="separating", bar_format=BAR, disable=None) as progress:
+        for recording in found:
+            try:
+                tqdm.write(separate_recording(net, recording, channel, encoding, piece, progress))
+            except UserError as error:
+                if len(found) == 1:
+                    raise
+                tqdm.write(f"error: {error}", file=sys.stderr)
+                failed += 1
+    return failed
+
+
+def tell_what_is_changed(net, found, channel):
+    """Print, once for all recordings, that they are resampled, and that channels are mixed."""
+    rates = sorted({each.sample_rate for each in found} - {net.sample_rate})
+    if rates:
+        print(f"resampled from {', '.join(map(str, rates))} Hz to the network's {net.sample_rate} Hz, and back")
+    if channel == "mix" and any(each.channels > 1 for each in found):
+        print("channels are mixed to one, their mean; --channel 1 takes the first")
+
+
+def separate_recording(net, recording, channel, encoding, piece, progress):
+    """Separate one recording in pieces of this length, and write its estimates.
+
+    Returns a line that says where they are. Raises UserError if it cannot be read, or they cannot be written.
+    """
+    read = partial(read_audio, recording.path, net.sample_rate, channel=channel)
+    with WaitingFile(recording, net.sample_rate, net.options.C) as waiting:
+        for estimates in joined_estimates(net, read, recording.frames_at(net.sample_rate), piece):
+            waiting.append(estimates)
+            progress.update(estimates.shape[1] / net.sample_rate)
+        subtype, peak = write_estimates(recording, waiting.stretches, encoding)
+    return told(recording, subtype, peak)
+
+
+def told(recording, subtype, peak):
+    """The line that says where the estimates are."""
+    where = ", ".join(recording.targets) or "standard output"
+    note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
+    return f"{recording.name}: {where}{note}"
 
 
 def separate(net, samples, sample_rate):
