@@ -9,6 +9,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 import soundfile
+from test_model import network as random_network
+from test_model import pynative  # noqa: F401, a fixture for all tests here: many shapes would be compiled
 
 from checkpoint import write_checkpoint
 from config import NetworkOptions
@@ -17,27 +19,11 @@ from model import ConvTasNet
 from streaming import FRAMES_AT_ONCE, Streamer
 
 ROOT = Path(__file__).parent.parent
-SIZES = dict(N=12, L=8, B=6, H=8, X=3, R=2, causal=1)
-
-
-@pytest.fixture(autouse=True)
-def pynative(device):
-    """Nothing here depends on the graph, and many shapes would be compiled."""
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def network(**options):
-    """A causal network with random gains, biases and running statistics, so that none can be left out unseen."""
-    net = ConvTasNet(NetworkOptions(**SIZES | options), 8000)
-    random = np.random.default_rng(0)
-    for name, parameter in net.parameters_and_names():
-        if name.endswith(("gain", "slope", "running_variance")):
-            parameter.set_data(ms.Tensor(random.uniform(0.5, 1.5, parameter.shape).astype(np.float32)))
-        elif name.endswith(("bias", "running_mean")):
-            parameter.set_data(ms.Tensor(random.normal(0, 0.3, parameter.shape).astype(np.float32)))
-    return net.set_train(False)
+    """A causal network with random weights."""
+    return random_network(**dict(X=3, R=2, causal=1) | options)
 
 
 def offline(net, mixture):
