@@ -5,8 +5,8 @@
         play(streamer.push(samples))  # [any number] -> [C, what is ready]
     play(streamer.finish())
 
-A chunk of some milliseconds is little arithmetic in many operators. What MindSpore takes to start them is a multiple of
-what numpy takes, and it would compile anew for each size of chunk.
+A chunk of some milliseconds is little arithmetic in many operators, and in graph mode MindSpore would compile anew for
+each size of chunk.
 
 The output lags a hop behind the input: each sample lies in two frames, the second of which ends up to a hop later.
 """
