@@ -17,6 +17,9 @@ from config import NetworkOptions
 from errors import UserError
 from files import whole_file
 
+# Weights that come with the project; checkpoints/README.md tells their data, training and results.
+SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checkpoints")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -81,6 +84,15 @@ def read_checkpoint(path):
     return Checkpoint(options, sample_rate, progress, contents)
 
 
+def path_or_shipped(path, causal=False):
+    """The checkpoint to take for --model_path: `path`, or if that is None one of this project's own, which is said."""
+    if path:
+        return path
+    path = os.path.join(SHIPPED, "libri2mix_8k_causal.ckpt" if causal else "libri2mix_8k.ckpt")
+    print(f"no --model_path: taking {path}, of two speakers at 8 kHz (README.md beside it)")
+    return path
+
+
 def restore(targets, parameters, path):
     """Set parameters from a checkpoint's.
 
@@ -100,6 +112,31 @@ def restore(targets, parameters, path):
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
 
 
+def restore_fitting(targets, parameters, path):
+    """Set those parameters for which a checkpoint has one of the same name and shape; the others stay as they are.
+
+    Takes what `restore` does. Returns lines that say what was taken and what was not. Raises UserError if nothing fits.
+    """
+    stored_shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items() if not _is_memory(name)}
+    fitting = [(name, parameter) for name, parameter in targets if stored_shapes.get(name) == tuple(parameter.shape)]
+    if not fitting:
+        raise UserError(f"{path}: none of its layers has the shape of one of this network; leave --init_from out")
+    restore(fitting, parameters, path)
+    lines = [f"{path}: began with its weights, {len(fitting)} of the {len(targets)} of this network"]
+    fitted = {name for name, _ in fitting}
+    for name, parameter in targets:
+        if name not in fitted:
+            there = f"has it of shape {stored_shapes[name]}" if name in stored_shapes else "has none"
+            lines.append(f"{path}: {there}: {name} {tuple(parameter.shape)} begins anew")
+    unused = [name for name in stored_shapes if name not in dict(targets)]
+    return [*lines, *(f"{path}: {name} has no place in this network" for name in unused)]
+
+
+def _is_memory(name):
+    """Whether a parameter of a checkpoint is the optimiser's or the moving average's, and not the network's."""
+    return name.startswith(("optimizer.", "ema."))
+
+
 def average_weights(paths):
     """The mean of each of the network's parameters over checkpoints, as `Checkpoint.parameters` gives them.
 
@@ -108,6 +145,6 @@ def average_weights(paths):
     sums = {}
     for path in paths:
         for name, parameter in read_checkpoint(path).parameters.items():
-            if not name.startswith(("optimizer.", "ema.")):
+            if not _is_memory(name):
                 sums[name] = sums.get(name, 0) + parameter.asnumpy().astype(np.float64)
     return {name: ms.Tensor((total / len(paths)).astype(np.float32)) for name, total in sums.items()}

@@ -143,6 +143,10 @@ TRAINING = {
         required=True, help="where checkpoints and history go; made if missing. A run that it holds goes on"
     ),
     "continue_from": dict(default=None, help="checkpoint of an earlier run in another folder, to go on from"),
+    "init_from": dict(
+        default=None,
+        help="checkpoint whose weights, and nothing else, a new run begins with; layers of another shape begin anew",
+    ),
     "save_every": dict(type=int, default=1000, help="steps from one last.ckpt to the next; 0: after epochs only"),
     "keep_checkpoint_max": dict(
         type=int, default=3, help="latest epochs whose checkpoints are kept, beside the last, best and averaged ones"
@@ -159,7 +163,9 @@ TRAINING = {
 }
 
 MODEL_FILE = {
-    "model_path": dict(required=True, help="checkpoint written by train.py or convert.py"),
+    "model_path": dict(
+        default=None, help="checkpoint written by train.py or convert.py; default: one of checkpoints/, which is said"
+    ),
 }
 
 EVALUATION = {

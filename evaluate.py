@@ -19,6 +19,7 @@ from device import set_device
 import numpy as np
 from tqdm import tqdm
 
+from checkpoint import path_or_shipped
 from config import parse, require_positive
 from data import describe, load_index
 from errors import UserError, run
@@ -33,6 +34,7 @@ def main(argv=None):
     require_positive(args, "batch_size", "num_workers")
     _require_place_for_csv(args.csv)
     device = set_device(args.device_target, args.device_id)
+    args.model_path = path_or_shipped(args.model_path)
     net = load_model(args.model_path)
     index = load_index(args.data_dir, net.sample_rate)
     if index.speakers != net.options.C:

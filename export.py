@@ -34,6 +34,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from checkpoint import path_or_shipped
 from config import NetworkOptions, parse, require_positive
 from errors import UserError, first_line, run
 from files import whole_file
@@ -51,6 +52,7 @@ def main(argv=None):
     if args.file_format == "ONNX":
         require_onnxruntime()
     set_device(args.device_target, args.device_id)
+    args.model_path = path_or_shipped(args.model_path)
     net = load_model(args.model_path)
     length = samples_of(args.length, net.sample_rate)
     if length is None and args.file_format == "ONNX":

@@ -23,6 +23,11 @@ def check_training(args):
         if not 0 <= getattr(args, name) < 1:
             raise UserError(f"--{name} {getattr(args, name)}: must be at least 0 and below 1")
     check_dynamic_mixing(args)
+    if args.continue_from and args.init_from:
+        raise UserError(
+            f"--continue_from {args.continue_from}, --init_from {args.init_from}: one goes on with a run, the other"
+            " begins one; give one of them"
+        )
     if args.momentum and args.optimizer != "sgd":
         raise UserError(
             f"--momentum {args.momentum}: {args.optimizer} has its own; take --optimizer sgd, or leave it out"

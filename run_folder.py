@@ -37,7 +37,7 @@ EPOCH_OPTIONS = (
     "speed_change",
 )
 # What may be another at each start of the same run without a word.
-UNCOUNTED_OPTIONS = ("config", "save_folder", "continue_from")
+UNCOUNTED_OPTIONS = ("config", "save_folder", "continue_from", "init_from")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from audio import read_audio
+from checkpoint import path_or_shipped
 from config import SEPARATION, parse, require_positive
 from errors import UserError, run
 from model import load_model
@@ -86,7 +87,7 @@ def check(args):
 
 def prepare(args):
     set_device(args.device_target, args.device_id)
-    return load_model(args.model_path)
+    return load_model(path_or_shipped(args.model_path, causal=args.streaming))
 
 
 def separate_standard_input(net, channel, encoding):

@@ -1,11 +1,12 @@
 """All that a training run goes on from: what a checkpoint of train.py holds beside the network."""
 
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import mindspore as ms
 from mindspore import ops
 
-from checkpoint import read_checkpoint, restore, write_checkpoint
+from checkpoint import read_checkpoint, restore, restore_fitting, write_checkpoint
 from errors import UserError
 from run_folder import changes
 
@@ -75,6 +76,20 @@ class State:
         done = f"{len(self.history)} epochs and {self.epoch['steps']} steps are done"
         return [f"going on from {path}: {done}", *lines]
 
+    def begin_with(self, path):
+        """Take the weights of a checkpoint, as far as they fit, and nothing else; returns lines that say which.
+
+        Raises UserError if the file cannot be read, or if none fits.
+        """
+        checkpoint = read_checkpoint(path)
+        lines = restore_fitting(list(self.net.parameters_and_names()), checkpoint.parameters, path)
+        there, here = (asdict(options) for options in (checkpoint.options, self.net.options))
+        there["sample_rate"], here["sample_rate"] = checkpoint.sample_rate, self.net.sample_rate
+        lines += [f"{path}: had {name} {there[name]}, here {here[name]}" for name in here if there[name] != here[name]]
+        if self.average is not None:
+            self._set(self.average.averages, (weight.asnumpy() for weight in self.average.weights))
+        return lines
+
     def of_optimizer(self):
         """Pairs of name and parameter: what the optimiser remembers beside the weights and its options."""
         weights = {id(parameter) for parameter in self.net.get_parameters()}
@@ -93,10 +108,11 @@ class State:
     def averaged_weights(self):
         """The network with the moving average in place of its weights."""
         own = [weight.asnumpy().copy() for weight in self.average.weights]
-        self._set_weights(average.asnumpy() for average in self.average.averages)
+        self._set(self.average.weights, (average.asnumpy() for average in self.average.averages))
         yield
-        self._set_weights(own)
+        self._set(self.average.weights, own)
 
-    def _set_weights(self, values):
-        for weight, value in zip(self.average.weights, values, strict=True):
-            ops.assign(weight, ms.Tensor(value))  # in place: compiled pieces hold on to the memory
+    @staticmethod
+    def _set(parameters, values):
+        for parameter, value in zip(parameters, values, strict=True):
+            ops.assign(parameter, ms.Tensor(value))  # in place: compiled pieces hold on to the memory

@@ -88,14 +88,18 @@ class Training:
         self.steps_an_epoch = -(-len(self.batches(0)) // args.accumulate)
 
     def begin(self):
-        """Go on from where the folder's run, or that of --continue_from, stopped, if there is one.
+        """Go on from where the folder's run, or that of --continue_from, stopped, or else begin with --init_from.
 
         Raises UserError if these options cannot go on from it.
         """
         args = self.args
         self.best, self.best_average = (self.best_loss_in(name) for name in ("best.ckpt", "ema.ckpt"))
         path = self.checkpoint_to_continue()
-        lines = self.state.read(path) if path else []
+        lines = []
+        if path:
+            lines = self.state.read(path)
+        elif args.init_from:
+            lines = self.state.begin_with(args.init_from)
         self.watch = Watch(args.save_folder, self.ranks.is_first, args.tensorboard, self.steps_done())
         for line in lines:
             self.watch.say(line)
@@ -119,17 +123,17 @@ class Training:
     def checkpoint_to_continue(self):
         """last.ckpt of the folder, or else --continue_from, or None.
 
-        Raises UserError if the folder holds a run that did not begin from --continue_from.
+        Raises UserError if the folder holds a run that did not begin from --continue_from or --init_from, as given.
         """
-        last, other = self.path("last.ckpt"), self.args.continue_from
+        args, last = self.args, self.path("last.ckpt")
         if not os.path.exists(last):
-            return other
-        if other and os.path.realpath(other) != os.path.realpath(last):
-            began_from = read_checkpoint(last).progress.get("options", {}).get("continue_from")
-            if began_from != other:
+            return args.continue_from
+        began = read_checkpoint(last).progress.get("options", {})
+        for name, given in (("continue_from", args.continue_from), ("init_from", args.init_from)):
+            if given and began.get(name) != given and os.path.realpath(given) != os.path.realpath(last):
                 raise UserError(
-                    f"--save_folder {self.args.save_folder}: holds a run already, which --continue_from {other} would"
-                    " write over; leave that out to go on, or choose another folder"
+                    f"--save_folder {args.save_folder}: holds a run already, which --{name} {given} would write over;"
+                    " leave that out to go on, or choose another folder"
                 )
         return last
 

@@ -11,17 +11,16 @@ NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", 
 TRAINING = ["--segment", "0.25", "--batch_size", "2", "--lr", "1e-2", "--num_workers", "1", "--device_target", "CPU"]
 
 
-def write_set(folder, seed=0, loud=()):
-    """Five mixtures of a low and a high buzz, 0.3 to 0.5 s; those of the numbers `loud` have squares that overflow."""
+def write_set(folder, seed=0, loud=(), low=(100, 200), high=(1500, 2500)):
+    """Five mixtures of a low and a high buzz, of so many Hz, 0.3 to 0.5 s; squares of those named `loud` overflow."""
     random = np.random.default_rng(seed)
     rows = {"mix": [], "s1": [], "s2": []}
     for number in range(5):
         samples = int(random.integers(2400, 4000))
         time = np.arange(samples) / 8000
-        low = 0.3 * np.sin(2 * np.pi * random.uniform(100, 200) * time)
-        high = 0.3 * np.sin(2 * np.pi * random.uniform(1500, 2500) * time)
+        one, other = (0.3 * np.sin(2 * np.pi * random.uniform(*range_of) * time) for range_of in (low, high))
         gain = 1e30 if number in loud else 1
-        for name, signal in {"mix": low + high, "s1": low, "s2": high}.items():
+        for name, signal in {"mix": one + other, "s1": one, "s2": other}.items():
             (folder / name).mkdir(exist_ok=True)
             path = folder / name / f"utterance{number}.wav"
             soundfile.write(path, gain * signal, 8000, subtype="FLOAT")

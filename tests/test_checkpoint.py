@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
+from checkpoint import average_weights, read_checkpoint, restore, restore_fitting, write_checkpoint
 from config import NetworkOptions
 from errors import UserError
 from model import ConvTasNet, load_model
@@ -150,3 +150,16 @@ def test_bad_place_to_write(net, tmp_path, name):
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_has_no_place_is_said_and_what_fits_nothing_is_refused(net):
+    names = dict(net.parameters_and_names())
+    parameters = {"decoder.weight": ms.Tensor(np.full((12, 8), 0.5, np.float32)), "old": ms.Tensor([1.0])}
+    lines = restore_fitting(list(names.items()), parameters | {"optimizer.moment": ms.Tensor([1.0])}, "a.ckpt")
+    assert (names["decoder.weight"].asnumpy() == 0.5).all()
+    assert lines[0] == f"a.ckpt: began with its weights, 1 of the {len(names)} of this network"
+    assert "a.ckpt: has none: encoder.weight (12, 8) begins anew" in lines
+    assert lines[-1] == "a.ckpt: old has no place in this network"
+    assert len(lines) == 1 + len(names) - 1 + 1
+    with pytest.raises(UserError, match="none of its layers has the shape"):
+        restore_fitting(list(names.items()), {"old": ms.Tensor([1.0])}, "a.ckpt")

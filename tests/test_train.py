@@ -184,6 +184,45 @@ def wait_for_new(file, child):
 
 
 @pytest.mark.slow
+def test_fine_tuning_on_other_speakers_improves_and_beats_beginning_anew(three_epochs, index, tmp_path):
+    """Voices of other pitches; the first network has heard none of them."""
+    other = tmp_path / "index"
+    other.mkdir()
+    write_set(other, seed=1, low=(220, 320), high=(900, 1400))
+    before, _ = loss_and_improvement(load_model(three_epochs / "best.ckpt"), other)
+    options = ["--train_dir", str(other), "--valid_dir", str(other), "--epochs", "3", "--lr", "3e-3", "--ema", "0.9"]
+    first = ["--init_from", str(three_epochs / "best.ckpt")]
+    train.main(command(index, tmp_path / "tuned", *options, *first))
+    train.main(command(index, tmp_path / "anew", *options))
+    tuned, anew = (history(tmp_path / name)[-1] for name in ("tuned", "anew"))
+    assert tuned["valid_loss"] < before - 0.5
+    assert tuned["valid_loss"] < anew["valid_loss"] - 0.5
+    assert tuned["ema_valid_loss"] < anew["ema_valid_loss"] - 0.5
+    # The same command goes on; another beginning would write over the run.
+    train.main(command(index, tmp_path / "tuned", *options, "--epochs", "4", *first))
+    assert [epoch["epoch"] for epoch in history(tmp_path / "tuned")] == [1, 2, 3, 4]
+    with pytest.raises(UserError, match="holds a run already, which --init_from"):
+        train.main(command(index, tmp_path / "tuned", *options, "--init_from", str(three_epochs / "ema.ckpt")))
+
+
+def test_weights_that_do_not_fit_begin_anew_and_are_named(three_epochs, index, device):
+    """Three speakers instead of two: the masks' convolution has another shape, all else is taken."""
+    path = str(three_epochs / "best.ckpt")
+    args = command(index, "unused", "--init_from", path, "--C", "3", "--ema", "0.9")
+    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
+    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+    lines = training.state.begin_with(path)
+    assert f"{path}: has it of shape (32, 8): separator.conv_masks.weight (48, 8) begins anew" in lines
+    assert f"{path}: had C 2, here 3" in lines and len(lines) == 3
+    stored = read_checkpoint(path).parameters
+    averages = dict(training.state.of_average())
+    for name, parameter in training.net.parameters_and_names():
+        same = parameter.shape == stored[name].shape and np.array_equal(parameter.asnumpy(), stored[name].asnumpy())
+        assert same == (name != "separator.conv_masks.weight"), name
+        np.testing.assert_array_equal(averages[f"ema.{name}"].asnumpy(), parameter.asnumpy())
+
+
+@pytest.mark.slow
 def test_a_run_that_is_over_stays_as_it_is(three_epochs, index, tmp_path, capsys):
     shutil.copytree(three_epochs, tmp_path / "run")
     train.main(command(index, tmp_path / "run", "--epochs", "3", *AVERAGES))
@@ -248,6 +287,8 @@ def test_a_batch_without_a_finite_gradient_is_skipped_and_named(index, tmp_path)
         (["--sample_rate", "16000"], "run preprocess.py"),
         (["--causal", "1"], "--norm_type cgLN"),
         (["--continue_from", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
+        (["--init_from", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
+        (["--init_from", "a.ckpt", "--continue_from", "b.ckpt"], "give one of them"),
         (["--train_dir", "nowhere"], "nowhere"),
         (["--amp_level", "O2"], "--amp_level O2: MindSpore's CPU has no"),
         (["--distribute", "1"], "scripts/run_distribute_train.sh"),
