@@ -30,6 +30,11 @@ case "$*" in
         mkdir -p "$folder"
         touch "$folder/a.wav" "$folder/b.wav" "$folder/c.wav"
         ;;
+    "separate.py "*)
+        folder=$(sed 's/.*--out_dir \([^ ]*\).*/\1/' <<<"$*")
+        mkdir -p "$folder"
+        touch "$folder/a_s1.wav" "$folder/b_s1.wav"
+        ;;
     "evaluate.py "*) printf '%s\n' "utterances: 3" "Average SISNR improvement: 7.50" ;;
     *"/rank_table.py "*) exec "$REAL_PYTHON" "$@" ;;
     "-u "*) echo "output of $*${RANK_ID:+, rank $RANK_ID of $RANK_SIZE on device $DEVICE_ID}" ;;
@@ -154,12 +159,17 @@ class TestQuickstart:
         assert lines[-1] == "Average SISNR improvement: 7.50"
         assert lines[-2].endswith(f"{checkout.root}/quickstart/run-1/separated")
         steps = [call for call in checkout.calls() if "quickstart/" in call]
-        scripts = ["scripts.make_corpus", "preprocess.py", "train.py", "evaluate.py", "separate.py", "export.py"]
+        scripts = ["scripts.make_corpus", "preprocess.py", "separate.py", "train.py", "evaluate.py", "separate.py"]
+        scripts.append("export.py")
         assert len(steps) == len(scripts)
         for script, step in zip(scripts, steps, strict=True):
             assert script in step
             assert any(line.endswith(f"$ .venv/bin/python {step}") for line in lines)
-        assert re.search(r"mix_clean/a\.wav \S+mix_clean/b\.wav$", steps[4])
+        for step in (steps[2], steps[5]):
+            assert re.search(r"mix_clean/a\.wav \S+mix_clean/b\.wav$", step)
+        assert "--model_path" not in steps[2]
+        shown = lines[lines.index(next(line for line in lines if line.startswith("To hear now"))) + 1 :][:4]
+        assert [line.split("/")[-1] for line in shown] == ["a.wav", "b.wav", "a_s1.wav", "b_s1.wav"]
 
     def test_second_run_trains_anew(self, checkout):
         checkout.run("quickstart.sh")
