@@ -118,8 +118,24 @@ def decode(path, first, stop, channel=1):
 
     Raises UserError if the file is damaged there, or holds NaN or infinite samples.
     """
+    with open_audio(path) as file:
+        return decode_open(file, first, stop, channel)
+
+
+def open_audio(path):
+    """A soundfile.SoundFile to read. Raises UserError if it cannot be opened."""
     try:
-        samples, _ = soundfile.read(path, frames=stop - first, start=first, dtype="float32", always_2d=True)
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
+
+
+def decode_open(file, first, stop, channel=1):
+    """As `decode`, of an open file."""
+    path = file.name
+    try:
+        file.seek(first)
+        samples = file.read(stop - first, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
     if len(samples) != stop - first:

@@ -262,13 +262,14 @@ CORPUS = {
 
 BENCHMARK = {
     "what": dict(
-        choices=("forward", "step", "products", "evaluate", "equal", "data", "stream"),
+        choices=("forward", "step", "products", "evaluate", "equal", "separate", "data", "stream"),
         default="forward",
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
-        " products alone; evaluate: 100 utterances of 100 lengths and of equal ones (equal: those alone); data: reading"
-        " training batches; stream: a causal network on one core, a chunk of a stream a round",
+        " products alone; evaluate: 100 utterances of 100 lengths and of equal ones (equal: those alone); separate:"
+        " recordings, one by one, from files to files; data: reading training batches; stream: a causal network on one"
+        " core, a chunk of a stream a round",
     ),
-    "batch": dict(type=int, default=2, help="mixtures in a batch"),
+    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate: recordings"),
     "seconds": dict(
         type=float,
         nargs="+",

@@ -11,13 +11,14 @@ import shutil
 import struct
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import soundfile
 
-from audio import AudioInfo, as_steps, audio_info, read_audio
+from audio import AudioInfo, as_steps, audio_info, decode_open, open_audio, read_audio, resampled
 from errors import UserError
 from files import whole_file
 
@@ -109,6 +110,18 @@ def describe(path, targets, picture, channel):
     with soundfile.SoundFile(path) as file:
         facts = file.channels, file.subtype, file.copy_metadata()
     return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
+
+
+@contextmanager
+def opened(recording, sample_rate, channel):
+    """Give read(start, length), a stretch of a recording's `channel`, as of `audio.read_audio`, at this rate.
+
+    The file stays open: a place in an mp3 file that was just opened is the slower to find the later it is. What is read
+    is float32 [length]. Raises UserError if the file is damaged there, or holds NaN or infinite samples.
+    """
+    with open_audio(recording.path) as file:
+        decode = partial(decode_open, file, channel=channel)
+        yield lambda start, length: resampled(decode, recording, sample_rate, start, length)
 
 
 def from_standard_input(folder):

@@ -21,7 +21,6 @@ import os
 import sys
 import tempfile
 from contextlib import redirect_stdout
-from functools import partial
 
 from device import set_device
 
@@ -29,7 +28,6 @@ import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from audio import read_audio
 from config import SEPARATION, parse, require_positive
 from errors import UserError, run
 from model import load_model
@@ -42,6 +40,7 @@ from recordings import (
     find_files,
     from_standard_input,
     open_standard_input,
+    opened,
     output_paths,
     write_estimates,
 )
@@ -153,9 +152,11 @@ def separate_recording(net, recording, channel, encoding, piece, progress):
 
     Returns a line that says where they are. Raises UserError if it cannot be read, or they cannot be written.
     """
-    read = partial(read_audio, recording.path, net.sample_rate, channel=channel)
     samples = recording.frames_at(net.sample_rate)
-    with WaitingFile(recording, net.sample_rate, net.options.C) as waiting:
+    with (
+        opened(recording, net.sample_rate, channel) as read,
+        WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
+    ):
         for estimates in joined_estimates(net, read, samples, piece):
             waiting.append(estimates)
             progress.update(estimates.shape[1] / net.sample_rate)

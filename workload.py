@@ -1,9 +1,11 @@
-"""What benchmark.py times: passes of the network, the matrix products in them, and the input pipeline."""
+"""What benchmark.py times: passes of the network, the matrix products in them, recordings, and the input pipeline."""
 
 import json
 import os
 import sys
+import tempfile
 import time
+from contextlib import redirect_stdout
 
 from device import set_device
 
@@ -24,6 +26,8 @@ from mindrecord import write_mindrecord
 from mixing import Mixture, Track, write_mixtures
 from model import ConvTasNet, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
+from recordings import output_paths
+from separate import separate_files
 from streaming import Streamer
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
@@ -45,6 +49,7 @@ def serve(args):
         "products": matrix_products,
         "evaluate": evaluation,
         "equal": evaluation,
+        "separate": separation,
         "stream": streaming,
     }[args.what]
     work, facts = prepare(args)
@@ -97,6 +102,24 @@ def evaluation(args):
     index = NoiseIndex(lengths.astype(int), args)
     facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
     return lambda: evaluate(net, index, args.batch, args.num_workers), facts
+
+
+def separation(args):
+    """What separate.py does with `args.batch` recordings of noise, one by one, from files to files; likewise."""
+    net = make_network(args).set_train(False)
+    folder = tempfile.TemporaryDirectory()
+    files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
+    second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
+    for path in files:
+        with soundfile.SoundFile(path, "w", args.sample_rate, 1) as file:
+            for start in range(0, samples_of(args), len(second)):
+                file.write(second[: samples_of(args) - start])
+
+    def work():
+        with redirect_stdout(sys.stderr):  # standard output is for what `serve` says
+            separate_files(net, output_paths(files, folder.name, args.C, overwrite=True), channel=1, encoding=None)
+
+    return work, {"parameters": parameter_count(net)}
 
 
 def streaming(args):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 
 import benchmark
 import report
@@ -385,3 +386,24 @@ def test_stream_is_timed_chunk_by_chunk(capsys):
 def test_stream_of_a_network_that_looks_ahead_is_refused():
     with pytest.raises(UserError, match="looks ahead"):
         benchmark.main([*TINY, "--what", "stream"])
+
+
+def test_recordings_are_separated_from_files_to_files(capsys):
+    benchmark.main([*TINY, "--what", "separate"])
+    *table, line = capsys.readouterr().out.strip().splitlines()
+    assert table[-1].startswith("| 2 x 0.1 s | ours")
+    ours = json.loads(line)["rows"][0]["parties"]["ours"]
+    assert len(ours["rounds"]) == 3 and ours["real_time_factor"] == pytest.approx(ours["median"] / (2 * 0.1))
+
+
+def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypatch):
+    args = parse("", "benchmark", "data", "network", argv=[*TINY[:-2], "--what", "separate", "--seconds", "1.25"])
+    found = []
+    monkeypatch.setattr(
+        workload,
+        "separate_files",
+        lambda net, outputs, **_: found.extend(soundfile.info(path).frames for path in outputs),
+    )
+    work, facts = workload.separation(args)
+    work()
+    assert found == [10000, 10000] and facts["parameters"] > 0
