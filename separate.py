@@ -162,7 +162,7 @@ def separate_recording(net, recording, channel, encoding, piece, progress):
             progress.update(estimates.shape[1] / net.sample_rate)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
         if recording.picture:
-            from picture import draw_picture  # matplotlib, for this alone
+            from plot import draw_picture  # matplotlib, for this alone
 
             def read_all(start, length):
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
