@@ -21,6 +21,7 @@ from separate import separate
 RATE = 8000
 SPEAKERS = ("19", "27")  # a woman and a man
 MINUTES = (1, 4, 10)
+SEPARATED = 3  # dB; if the speakers changed places on the way, there would be none
 # Separates recordings of these lengths in one process, which compiles once; prints the seconds and the peak memory, in
 # bytes, after each. It is started by a process as small, whose memory the system would count as its own.
 CHILD = """
@@ -86,7 +87,8 @@ def test_ten_minutes_in_flat_memory_and_linear_time(sources, model, tmp_path):
     print(seconds, peaks)
     assert peaks[-1] < 1.5e9
     assert peaks[-1] - first_peak < 0.05e9
-    assert (seconds[2] - seconds[1]) / (seconds[1] - seconds[0]) == pytest.approx(2, rel=0.4)  # six minutes, three
+    # Six minutes more beside three: 2 were time linear in the length, 5.6 were it quadratic.
+    assert (seconds[2] - seconds[1]) / (seconds[1] - seconds[0]) < 3.5
 
     mixture, _ = soundfile.read(files[-1])
     names = [tmp_path / "out" / f"10_s{number}.wav" for number in (1, 2)]
@@ -96,7 +98,9 @@ def test_ten_minutes_in_flat_memory_and_linear_time(sources, model, tmp_path):
     assert np.abs(estimates).max() < 1 or soundfile.info(names[0]).subtype == "FLOAT"
     residual = mixture - estimates.sum(0)
     assert 10 * np.log10(np.sum(residual**2) / np.sum(mixture**2)) < -15
-    assert mean_si_snr(sources, estimates) > 5  # the speakers do not change places
+    gained = mean_si_snr(sources, estimates)  # the mixture has 0 dB
+    print(f"{gained:.2f} dB")
+    assert gained > SEPARATED
 
 
 @pytest.mark.slow
@@ -106,5 +110,5 @@ def test_joined_pieces_are_as_good_as_the_whole(sources, model, device):
     joined = mean_si_snr(sources, separate(net, mixture, RATE))
     whole = mean_si_snr(sources, estimate(net, mixture, len(mixture)))
     print(f"joined {joined:.2f} dB, whole {whole:.2f} dB")
-    assert whole > 5
+    assert whole > SEPARATED
     assert joined > whole - 0.5

@@ -302,6 +302,19 @@ def test_resampling_is_said_once(tmp_path, band_main, capsys):
     assert capsys.readouterr().out.count("resampled from 48000 Hz") == 1
 
 
+@pytest.mark.parametrize("ending", ["mp3", "ogg", "flac"])
+def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
+    """Pieces are found in it to the sample: the estimates add up to the file as it is read from its start."""
+    path = tmp_path / f"x.{ending}"
+    soundfile.write(path, np.stack([tones(25 * 44100 + 5, 44100).sum(0)] * 2, axis=1), 44100)
+    band_main(path)
+    given = soundfile.read(path)[0].mean(1)
+    estimates = np.stack([soundfile.read(tmp_path / "out" / f"x_s{number}.wav")[0] for number in (1, 2)])
+    assert estimates.shape == (2, len(given))
+    inside = slice(4410, -4410)
+    np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
+
+
 def test_standard_input_to_standard_output(checkpoint):
     mixture = tones(1600, 16000).sum(0)
     given = io.BytesIO()
