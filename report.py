@@ -16,7 +16,7 @@ def print_rows(rows, args):
     ratio_name = f"{others[0]} / {first}" if others else "ratio"
     header = ["audio", "timed", "median s", "minimum s", "s per s of audio", "first call s", "peak GB"]
     table = [[*header, ratio_name, "pair by pair"] if others else header]
-    amount = "100 of about" if args.what == "evaluate" else f"{args.batch} x"
+    amount = "100 of about" if args.what in ("evaluate", "network", "equal") else f"{args.batch} x"
     for row in rows:
         for name, party in row["parties"].items():
             cells = [f"{amount} {row['seconds']:g} s", f"{name}, {args.engine}" if name == "peer" else name]

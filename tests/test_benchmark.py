@@ -129,16 +129,26 @@ def test_ours_and_a_peer_give_a_table_and_a_line_of_results(peer, log, tmp_path)
 
 @pytest.mark.slow
 def test_evaluation_of_many_lengths_beside_equal_ones():
-    status, output, errors = command_line(*TINY, "--what", "evaluate")
+    status, output, errors = command_line(*TINY, "--what", "equal")
     assert (status, errors) == (0, [])
     *table, line = output.splitlines()
     assert [row.split("|")[1].strip() for row in table[2:]] == ["100 of about 0.1 s"] * 2
     (row,) = json.loads(line)["rows"]
-    different, equal = row["parties"]["evaluate"], row["parties"]["equal"]
+    different, equal = row["parties"]["network"], row["parties"]["equal"]
     for party in (different, equal):
         assert party["audio_seconds"] == pytest.approx(10, rel=0.01)  # as much audio
         assert party["real_time_factor"] == party["median"] / party["audio_seconds"]
     assert row["ratio"]["of_medians"] == equal["median"] / different["median"]
+
+
+@pytest.mark.slow
+def test_evaluation_beside_the_network_alone():
+    status, output, errors = command_line(*TINY, "--what", "evaluate")
+    assert (status, errors) == (0, [])
+    (row,) = json.loads(output.splitlines()[-1])["rows"]
+    network, measured = row["parties"]["network"], row["parties"]["evaluate"]
+    assert network["audio_seconds"] == measured["audio_seconds"] == pytest.approx(10, rel=0.01)
+    assert row["ratio"]["of_medians"] == measured["median"] / network["median"] > 1  # so small a network is faster
 
 
 def test_parties_take_turns(log, started):
