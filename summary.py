@@ -92,10 +92,10 @@ def print_summary(summary):
     """Print the means of all utterances as a table, and which values are missing."""
     table = [["", "mixture", "estimate", "improvement"]]
     for metric, kinds in summary["all"].items():
-        means = [kinds[kind]["mean"] for kind in KINDS]
-        cells = ["none" if mean is None else f"{mean:.2f}" for mean in means]
-        if kinds["improvement"]["standard_error"] is not None:
-            cells[-1] += f" +- {kinds['improvement']['standard_error']:.2f}"
+        digits = 3 if metric == "stoi" else 2  # STOI has a range of 1
+        cells = [f"{kinds[kind]['mean']:.{digits}f}" if kinds[kind]["count"] else "none" for kind in KINDS]
+        if kinds["improvement"]["count"] > 1:
+            cells[-1] += f" +- {kinds['improvement']['standard_error']:.{digits}f}"
         table.append([NAMES[metric], *cells])
     print_markdown(table)
     scored = summary["mixtures"] - summary["left_out"]
