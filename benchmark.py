@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from config import DEVICE, NETWORK, NetworkOptions, parse, require_positive
 from errors import UserError, run
-from report import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
+from tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 
 # workload.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells of a
 # process is never below what the process that started it had then.

@@ -19,7 +19,7 @@ from statistics import fmean, median, stdev
 
 from errors import UserError
 from files import whole_file
-from report import print_markdown
+from tables import print_markdown
 
 NAMES = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "stoi": "STOI", "pesq": "PESQ"}
 KINDS = {"mixture": "_mixture", "estimate": "", "improvement": "_improvement"}  # how the columns of a metric end

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import benchmark
-import report
+import tables
 import workload
 from config import NetworkOptions, parse
 from errors import UserError
@@ -222,11 +222,11 @@ def test_ratios():
 
 def test_deviation_from_a_line():
     lengths = [1.0, 2.0, 4.0, 8.0, 16.0]
-    assert report.deviation_from_line(lengths, [3 * x + 0.5 for x in lengths]) == pytest.approx(0, abs=1e-9)
+    assert tables.deviation_from_line(lengths, [3 * x + 0.5 for x in lengths]) == pytest.approx(0, abs=1e-9)
     times = [0.13, 0.21, 0.45, 0.78, 1.70]
     relative = np.stack([lengths, np.ones(5)], axis=1) / np.array(times)[:, None]
     line = np.stack([lengths, np.ones(5)], axis=1) @ np.linalg.lstsq(relative, np.ones(5), rcond=None)[0]
-    assert report.deviation_from_line(lengths, times) == pytest.approx(100 * np.max(np.abs(times - line) / line))
+    assert tables.deviation_from_line(lengths, times) == pytest.approx(100 * np.max(np.abs(times - line) / line))
 
 
 @pytest.mark.parametrize("Sc", [0, 6])
@@ -351,7 +351,7 @@ def test_chart(tmp_path):
     without_peer = {"what": "data", "options": json.loads(result_line("eager", 1, 1))["options"], "formats": []}
     lines = [result_line("eager", 0.5, 0.6), json.dumps(without_peer) + "\n", result_line("compile", 0.5, 0.4, L=16)]
     results.write_text("".join(lines))
-    assert report.read_bars(results) == [
+    assert tables.read_bars(results) == [
         ("forward\n2 x 4 s\neager", 0.5, 0.6, pytest.approx(1.2)),
         ("forward\n2 x 4 s\ncompile\nL 16", 0.5, 0.4, pytest.approx(0.8)),
     ]
