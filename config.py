@@ -171,7 +171,7 @@ EVALUATION = {
         default=["si_snr", "sdr"],
         help="what to compute; si_snr always is. stoi and pesq (at 8000 and 16000 Hz) need requirements-extras.txt",
     ),
-    "out_dir": dict(default="results", help="folder for results.csv and summary.json; made if missing"),
+    "out_dir": dict(default="results", help="folder for results.csv, summary.json and report.html; made if missing"),
     "speakers_file": dict(
         default=None,
         help="LibriSpeech's SPEAKERS.TXT, for results by sex; default: that of the LibriSpeech folder that the index"

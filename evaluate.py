@@ -7,7 +7,7 @@ An improvement is an estimate's value less the mixture's, against the same sourc
 of an utterance, then over the utterances. Estimates are assigned to sources by the highest SI-SNR. results.csv has a
 row an utterance, in the order of the index, with the means and each source's own values (_1, _2 ...); its `permutation`
 gives the number of the estimate of source 1, 2 ... summary.json has means, medians and standard errors of all, by the
-speakers' sexes and by the mixture's SI-SNR.
+speakers' sexes and by the mixture's SI-SNR. report.html is a page of that with charts, and examples to see and hear.
 
 An utterance whose mixture, or one of whose sources, is silent has no SI-SNR: its row stays empty, it is left out of
 the averages, and a line says so. A silent estimate counts as -100 dB.
@@ -33,6 +33,7 @@ from metrics import PACKAGES, best_permutation, is_silent, measure, require_metr
 from model import load_model, parameter_count
 from packing import packed_batches
 from processes import map_in_processes
+from report import choose, write_report
 from speakers import sexes_of
 from summary import print_summary, scored_rows, summarize, write_csv, write_summary
 
@@ -67,6 +68,9 @@ def main(argv=None):
     summary = summarize(rows, metrics, facts(args, net, index, device, metrics))
     write_csv(os.path.join(args.out_dir, "results.csv"), rows)
     write_summary(os.path.join(args.out_dir, "summary.json"), summary)
+    page = os.path.join(args.out_dir, "report.html")
+    write_report(page, rows, summary, examples(net, index, rows, args.batch_size, args.num_workers))
+    print(f"{page}: the same with charts, and examples to hear; open it in a browser")
     print_summary(summary)
     print(f"Average SISNR improvement: {summary['all']['si_snr']['improvement']['mean']:.2f}")
 
@@ -133,6 +137,16 @@ def separate_utterances(net, index, utterances, batch_size=1, num_workers=1):
                 estimates = estimates[best_permutation(si_snr(sources, estimates))]
             found[utterance] = mixture, sources, estimates
     return [found[utterance] for utterance in utterances]
+
+
+def examples(net, index, rows, batch_size, num_workers):
+    """What `report.write_report` shows of single utterances, separated once more; arguments as of `evaluate`."""
+    chosen = choose(rows)
+    signals = separate_utterances(net, index, list(chosen.values()), batch_size, num_workers)
+    return [
+        (kind, rows[utterance], *each, index.sample_rate)
+        for (kind, utterance), each in zip(chosen.items(), signals, strict=True)
+    ]
 
 
 def separated(net, batches):

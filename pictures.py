@@ -37,8 +37,9 @@ FRAME_SECONDS, HOP_SECONDS = 0.032, 0.008  # of spectrograms
 RANGE_DB = 70  # below the loudest point, what is drawn black
 
 
-def histogram(improvements, mean):
+def histogram(improvements):
     """How many mixtures improved by how many dB, and their mean as a line: SVG data URIs {"light", "dark"}."""
+    mean = np.mean(improvements)
     bins = int(np.clip(2 * len(improvements) ** 0.5, 5, 40))
     edges = MaxNLocator(bins).tick_values(min(improvements), max(improvements))
 

@@ -12,9 +12,9 @@ import numpy as np
 from files import whole_file
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
 from pieces import mixture_gains
+from summary import NAMES
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
-METRICS = {"si_snr": ("SI-SNR", "dB", 2), "sdr": ("SDR", "dB", 2), "stoi": ("STOI", "", 3), "pesq": ("PESQ", "", 2)}
 FACTS = {  # where the name in summary.json does not say enough
     "checkpoint_sha256": "Its SHA-256",
     "sample_rate": "Sample rate, Hz",
@@ -78,11 +78,13 @@ def headline(rows, summary):
     """The figures that one looks for first."""
     tiles = []
     for metric, statistics in summary["all"].items():
-        label, unit, digits = METRICS[metric]
+        label, unit, digits = named(metric)
         if (improvement := statistics["improvement"])["count"]:
             mean, note = signed(improvement["mean"], digits), f"median {signed(improvement['median'], digits)}"
             if improvement["standard_error"] is not None:
                 note = f"± {number(improvement['standard_error'], digits)} standard error, {note}"
+            if improvement["count"] < summary["mixtures"] - summary["left_out"]:
+                note += f", of {counted(improvement['count'], 'mixture')}"
             tiles.append((f"{label} improvement", mean, unit, note))
     note = duration(sum(row["seconds"] for row in rows))
     if summary["left_out"]:
@@ -117,7 +119,7 @@ def charts(rows):
     return (
         '<div class="pair">'
         + chart(
-            histogram(improvements, improvements.mean()),
+            histogram(improvements),
             f"Histogram of the SI-SNR improvement of {counted(len(scored), 'mixture')}, from {lowest} to {highest} dB.",
             f"How many mixtures improved by how much. Half of them lie between {quarter} and {three_quarters} dB, all"
             f" between {lowest} and {highest}; the median is {middle}.",
@@ -146,10 +148,10 @@ def tables(summary):
     """All metrics; SI-SNR improvement by sexes and by SI-SNR in the mixture, where something is known of them."""
     lines = []
     for metric, statistics in summary["all"].items():
-        label, unit, digits = METRICS[metric]
+        _, _, digits = named(metric)
         means = [number(statistics[kind]["mean"], digits) for kind in ("mixture", "estimate")]
         improvement, _ = spread(statistics["improvement"], digits)
-        lines.append([f"{label}, {unit}" if unit else label, *means, improvement])
+        lines.append([NAMES[metric], *means, improvement])
     everything = table("Means over all mixtures", ["Metric", "Mixture", "Estimate", "Improvement"], lines)
     grouped = []
     sexes = {spoken(letters): statistics for letters, statistics in summary["by_sexes"].items()}
@@ -235,8 +237,9 @@ def example_heading(kind, row):
 def scores(row, source):
     """What was measured of one source, from the mixture to its estimate."""
     found = []
-    for metric, (label, unit, digits) in METRICS.items():
+    for metric in NAMES:
         if row.get(f"{metric}_{source}") is not None:
+            label, unit, digits = named(metric)
             before, after = (number(row[f"{name}_{source}"], digits) for name in (f"{metric}_mixture", metric))
             found.append(f"{label} from {before} to {after} {unit}".rstrip())
     return " · ".join(found) or "Nothing was measured."
@@ -285,6 +288,12 @@ def told(value):
 def spoken(sexes):
     """Letters of sexes, such as "FM", in words."""
     return ", ".join({"F": "female", "M": "male"}[letter] for letter in sexes)
+
+
+def named(metric):
+    """Name, unit and decimals of a metric."""
+    name, _, unit = NAMES[metric].partition(", ")
+    return name, unit, 3 if metric == "stoi" else 2
 
 
 def sources_of(row):

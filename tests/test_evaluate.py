@@ -1,7 +1,9 @@
 """evaluate.py on small test sets: a network that is known to the sample, and a real one."""
 
+import base64
 import csv
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -16,8 +18,10 @@ import pytest
 import soundfile
 from test_metrics import paper_si_snr
 from test_mixing import index as make_index
+from test_report import Page
 
 import evaluate
+import report
 from checkpoint import write_checkpoint
 from config import NetworkOptions
 from data import load_index
@@ -93,6 +97,12 @@ def checkpoint(tmp_path_factory):
     options = NetworkOptions(N=16, L=8, B=8, H=8, X=2, R=1, C=2)
     write_checkpoint(str(path), ConvTasNet(options, RATE))
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def without_page(monkeypatch):
+    """The page takes seconds to draw; only the tests that look at it have it drawn."""
+    monkeypatch.setattr(evaluate, "write_report", lambda *arguments: None)
 
 
 def run_main(tmp_path, *options):
@@ -291,6 +301,33 @@ def test_utterances_separated_again_are_those_that_were_measured(tmp_path):
         if utterance == 2:  # whose source is silent: as the network gives them
             known = np.roll(known, 1, axis=0)
         np.testing.assert_allclose(estimates, known, atol=1e-6)
+
+
+def test_page_has_the_numbers_and_the_signals_of_the_best_the_median_and_the_worst(tmp_path, monkeypatch, capsys):
+    names = ["good", "<b>bad", "middle", "mute"]
+    everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003, 2500], silent=[(3, 0)], names=names)
+    net = rotating_net(tmp_path, everything)
+    for estimates, noise in zip(net.known.values(), (0.001, 0.1, 0.01, 0), strict=True):
+        estimates += noise * np.random.default_rng(0).normal(size=estimates.shape)
+    monkeypatch.setattr(evaluate, "load_model", lambda path: net)
+    monkeypatch.setattr(evaluate, "write_report", report.write_report)
+    rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
+    file = tmp_path / "new" / "results" / "report.html"
+    assert any(line.startswith(f"{file}: ") for line in capsys.readouterr().out.splitlines())
+    page = Page(file.read_text(encoding="utf-8"))
+    assert f"SI-SNR improvement+{summary['all']['si_snr']['improvement']['mean']:.2f} dB" in page.text
+    assert "1 left out of the averages" in page.text and "mute" not in page.text
+    players = iter(page.all("audio"))
+    for kind, utterance in (("Best", 0), ("Median", 2), ("Worst", 1)):
+        assert f"{kind}: +{float(rows[utterance]['si_snr_improvement']):.2f} dB{names[utterance]} · " in page.text
+        sources = everything[utterance]
+        mixture, _ = soundfile.read(tmp_path / "mix" / f"{names[utterance]}.wav", dtype="float32")
+        estimates = np.roll(list(net.known.values())[utterance], -1, axis=0)
+        for expected in (mixture, sources[0], estimates[0], sources[1], estimates[1]):
+            heard, rate = soundfile.read(io.BytesIO(base64.b64decode(next(players)["src"].split(",")[1])))
+            assert rate == RATE and len(heard) == len(expected)
+            assert np.corrcoef(heard, expected)[0, 1] > 0.9999
+    assert next(players, None) is None
 
 
 def record_shapes(net, shapes):

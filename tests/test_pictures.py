@@ -52,7 +52,7 @@ def test_picture_of_little_or_nothing(samples):
 @pytest.mark.parametrize("values", [[3.0], [2.0, 2.0], [-100.0, 12.5, 90.0]])
 def test_histogram_has_every_value_in_a_bar(monkeypatch, values):
     monkeypatch.setattr(pictures, "_chart", draw_alone)
-    for axes in pictures.histogram(np.array(values), np.mean(values)).values():
+    for axes in pictures.histogram(np.array(values)).values():
         assert sum(bar.get_height() for bar in axes.patches) == len(values)
 
 
@@ -65,7 +65,7 @@ def draw_alone(draw, palette):
 def test_charts_are_svg_in_the_colours_of_both_schemes_and_small():
     random = np.random.default_rng(0)
     for charts in (
-        pictures.histogram(random.normal(9, 2, 3000), 9.0),
+        pictures.histogram(random.normal(9, 2, 3000)),
         pictures.scatter(random.normal(0, 3, 6000), random.normal(9, 2, 6000)),
     ):
         assert list(charts) == ["light", "dark"]
