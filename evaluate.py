@@ -70,8 +70,8 @@ def main(argv=None):
     write_summary(os.path.join(args.out_dir, "summary.json"), summary)
     page = os.path.join(args.out_dir, "report.html")
     write_report(page, rows, summary, examples(net, index, rows, args.batch_size, args.num_workers))
-    print(f"{page}: the same with charts, and examples to hear; open it in a browser")
     print_summary(summary)
+    print(f"{page}: the same with charts, and examples to hear; open it in a browser")
     print(f"Average SISNR improvement: {summary['all']['si_snr']['improvement']['mean']:.2f}")
 
 

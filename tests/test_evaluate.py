@@ -150,7 +150,7 @@ def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
         assert row["sdr_1"] == row["sdr"]
     improvements = [float(row["sdr_improvement"]) for row in rows]
     mean, error = np.mean(improvements), np.std(improvements, ddof=1) / np.sqrt(len(rows))
-    *_, si_snr_line, sdr_line, last = capsys.readouterr().out.splitlines()
+    *_, si_snr_line, sdr_line, _, last = capsys.readouterr().out.splitlines()
     assert sdr_line.startswith("| SDR, dB ") and sdr_line.endswith(f"| {mean:.2f} +- {error:.2f} |")
     assert si_snr_line.startswith("| SI-SNR, dB ") and last.startswith("Average SISNR improvement: ")
     assert summary["all"]["sdr"]["improvement"]["mean"] == pytest.approx(mean, abs=1e-4)
