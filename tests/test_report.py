@@ -234,9 +234,7 @@ def opened(browser, written):
     contexts = []
 
     def open_page(width=1280, height=900, scheme="light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, reduced_motion="reduce"
-        )
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)
         contexts.append(context)
         page = context.new_page()
         page.requested, page.complaints = [], []
