@@ -12,7 +12,8 @@ import numpy as np
 from files import whole_file
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
 from pieces import mixture_gains
-from summary import NAMES
+from summary import NAMES, sources_of
+from watch import duration
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 FACTS = {  # where the name in summary.json does not say enough
@@ -100,21 +101,16 @@ def headline(rows, summary):
 
 
 def charts(rows):
-    """The histogram and the scatter; nothing where no mixture has an SI-SNR."""
+    """The histogram and the scatter; nothing where they would have but one mixture, or none."""
     scored = [row for row in rows if row["si_snr"] is not None]
-    if not scored:
+    if len(scored) < 2:
         return ""
     improvements = np.array([row["si_snr_improvement"] for row in scored])
     lowest, quarter, middle, three_quarters, highest = (
         signed(value) for value in np.percentile(improvements, [0, 25, 50, 75, 100])
     )
-    inputs, gains = np.array(
-        [
-            (row[f"si_snr_mixture_{source}"], row[f"si_snr_improvement_{source}"])
-            for row in scored
-            for source in range(1, sources_of(row) + 1)
-        ]
-    ).T
+    sources = [source for row in scored for source in sources_of(row, ["si_snr"])]
+    inputs, gains = (np.array([source[f"si_snr_{name}"] for source in sources]) for name in ("mixture", "improvement"))
     worse = np.count_nonzero(gains < 0) or "None"
     return (
         '<div class="pair">'
@@ -153,22 +149,21 @@ def tables(summary):
         improvement, _ = spread(statistics["improvement"], digits)
         lines.append([NAMES[metric], *means, improvement])
     everything = table("Means over all mixtures", ["Metric", "Mixture", "Estimate", "Improvement"], lines)
-    grouped = []
     sexes = {spoken(letters): statistics for letters, statistics in summary["by_sexes"].items()}
-    for caption, first, groups in (
-        ("SI-SNR improvement by the speakers' sexes, dB", "Speakers", sexes),
-        ("SI-SNR improvement of single sources by their SI-SNR in the mixture, dB", "In the mixture",
-         summary["by_mixture_si_snr"]),
-    ):  # fmt: skip
-        improvements = {name: statistics["si_snr"]["improvement"] for name, statistics in groups.items()}
-        lines = [
-            [name.replace("-", "&minus;"), each["count"], *spread(each)]
-            for name, each in improvements.items()
-            if each["count"]
-        ]
-        if lines:
-            grouped.append(table(caption, [first, "Count", "Mean", "Median"], lines))
-    return f'{everything}<div class="pair">{"".join(grouped)}</div>'
+    bands = {band.replace("-", "&minus;"): statistics for band, statistics in summary["by_mixture_si_snr"].items()}
+    return (
+        f'{everything}\n<div class="pair">'
+        + grouped("SI-SNR improvement by the speakers' sexes, dB", "Speakers", sexes)
+        + grouped("SI-SNR improvement of single sources by their SI-SNR in the mixture, dB", "In the mixture", bands)
+        + "</div>"
+    )
+
+
+def grouped(caption, first, groups):
+    """A table of the SI-SNR improvement in those groups that have any; no table where none has."""
+    improvements = {name: statistics["si_snr"]["improvement"] for name, statistics in groups.items()}
+    lines = [[name, each["count"], *spread(each)] for name, each in improvements.items() if each["count"]]
+    return table(caption, [first, "Count", "Mean", "Median"], lines) if lines else ""
 
 
 def spread(statistics, digits=2):
@@ -296,11 +291,6 @@ def named(metric):
     return name, unit, 3 if metric == "stoi" else 2
 
 
-def sources_of(row):
-    """How many sources a row has values of."""
-    return sum(key.startswith("si_snr_improvement_") for key in row)
-
-
 def number(value, digits=2):
     """A number as HTML, with a minus sign and not a hyphen."""
     return "none" if value is None else f"{value:.{digits}f}".replace("-", "&minus;")
@@ -314,11 +304,3 @@ def signed(value, digits=2):
 def counted(count, noun):
     """A count with its noun, such as "1 mixture" and "2 mixtures"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def duration(seconds):
-    """Seconds in words."""
-    minutes = seconds / 60
-    if minutes < 2:
-        return f"{seconds:.0f} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

@@ -48,7 +48,7 @@ def summarize(rows, metrics, facts):
     """
     scored = [row for row in rows if row["si_snr"] is not None]
     sexes = sorted({row["sexes"] for row in scored if row.get("sexes")})
-    sources = [source for row in scored for source in _sources(row, metrics)]
+    sources = [source for row in scored for source in sources_of(row, metrics)]
     bands = [BANDS[bisect_right(BAND_LIMITS, source["si_snr_mixture"])] for source in sources]
     return {
         "facts": facts,
@@ -63,7 +63,7 @@ def summarize(rows, metrics, facts):
     }
 
 
-def _sources(row, metrics):
+def sources_of(row, metrics):
     """The sources of a row, dicts with the keys that the row's means have."""
     names = [f"{metric}{ending}" for metric in metrics for ending in KINDS.values()]
     speakers = len(row["permutation"].split())
