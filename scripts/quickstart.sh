@@ -52,4 +52,5 @@ step "$python" export.py --model_path "$run/best.ckpt" --file_name "$run/conv_ta
 
 printf '\nDone in %d min %d s.\n' $((SECONDS / 60)) $((SECONDS % 60))
 echo "The separated voices of two test mixtures: $root/$run/separated"
+echo "How well the test set is separated, to see and hear: $root/$run/results/report.html"
 tail -n 1 "$run/evaluate.log"
