@@ -38,7 +38,8 @@ def audio_info(path, channel=None):
 
     Args:
         path: of the file.
-        channel: None: it must be mono; a number from 1: it must have that channel; "mix": it may have any number.
+        channel: None: it must be mono; a number from 1: it must have that channel; "mix" or "all": it may have any
+            number.
 
     Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or has other channels.
     """
@@ -50,7 +51,7 @@ def audio_info(path, channel=None):
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
     if channel is None and info.channels != 1:
         raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
-    if channel not in (None, "mix") and channel > info.channels:
+    if channel not in (None, "mix", "all") and channel > info.channels:
         raise UserError(f"{path}: has no channel {channel}, only {info.channels}; take another --channel, or mix")
     if CUT_SHORT.search(info.extra_info):
         raise UserError(
@@ -70,8 +71,9 @@ def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=N
     Only the part of the file that is needed is decoded; a file at another rate is resampled. `channel` is as of
     `audio_info`; "mix" gives the mean of all.
 
-    Returns float32 [length]. Raises UserError as `audio_info` does, and if the stretch lies outside the file or
-    holds NaN or infinite samples, or the whole file has not the `expected` samples at `sample_rate` Hz.
+    Returns float32 [length], of "all" [length, channels]. Raises UserError as `audio_info` does, and if the stretch
+    lies outside the file or holds NaN or infinite samples, or the whole file has not the `expected` samples at
+    `sample_rate` Hz.
     """
     info = audio_info(path, channel)
     total = info.frames_at(sample_rate)
@@ -92,10 +94,10 @@ def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=N
 def resampled(read, info, sample_rate, start, length):
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
-    `read(first, stop)` gives the signal's own samples, which are described by `info` (AudioInfo). It is asked for no
-    more of them than the stretch depends on.
+    `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
+    It is asked for no more of them than the stretch depends on.
 
-    Returns float32 [length].
+    Returns float32 [length] or [length, channels].
     """
     common = math.gcd(sample_rate, info.sample_rate)
     up, down = sample_rate // common, info.sample_rate // common
@@ -112,19 +114,36 @@ def resampled(read, info, sample_rate, start, length):
 
 
 def decode(path, first, stop, channel=1):
-    """Samples `first` to `stop` of a file's channel, or with "mix" of the mean of all, at its own rate: float32.
+    """Samples `first` to `stop` of a file's channel or channels, as of `read_audio`, at its own rate: float32.
 
     Raises UserError if the file is damaged there, or holds NaN or infinite samples.
     """
+    with open_audio(path) as file:
+        return decode_open(file, first, stop, channel)
+
+
+def open_audio(path):
+    """A soundfile.SoundFile to read. Raises UserError if it cannot be opened."""
     try:
-        samples, _ = soundfile.read(path, frames=stop - first, start=first, dtype="float32", always_2d=True)
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
+
+
+def decode_open(file, first, stop, channel=1):
+    """As `decode`, of an open file."""
+    path = file.name
+    try:
+        file.seek(first)
+        samples = file.read(stop - first, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
     if len(samples) != stop - first:
         raise UserError(
             f"{path}: cut short, {first + len(samples)} samples could be decoded of the {stop} promised; copy it again"
         )
-    samples = samples.mean(1) if channel == "mix" else samples[:, channel - 1]  # [frames, channels] -> [frames]
+    if channel != "all":
+        samples = samples.mean(1) if channel == "mix" else samples[:, channel - 1]  # [frames, channels] -> [frames]
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
     return samples

@@ -3,7 +3,9 @@
     python benchmark.py --what step --seconds 1 2 4 8
     python benchmark.py --what forward --peer PEER.py --peer_python PEER_VENV/bin/python --results speed.jsonl
     python benchmark.py --what products         # the forward pass, and the matrix products in it on their own
-    python benchmark.py --what evaluate         # 100 utterances of 100 lengths, and of one
+    python benchmark.py --what evaluate         # what the metrics add to separating 100 utterances
+    python benchmark.py --what equal            # utterances of 100 lengths, and of one
+    python benchmark.py --what separate --seconds 60 300 600 --batch 1 --rounds 1 --warmup 1    # recordings
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
     python benchmark.py --what stream --rounds 1000 --causal 1 --norm_type cgLN     # chunks of a stream, on one core
     python benchmark.py --chart speed.png --results speed.jsonl
@@ -35,7 +37,7 @@ from tqdm import tqdm
 
 from config import DEVICE, NETWORK, NetworkOptions, parse, require_positive
 from errors import UserError, run
-from report import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
+from tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 
 # workload.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells of a
 # process is never below what the process that started it had then.
@@ -235,8 +237,8 @@ def commands(args, seconds):
     """Who is timed at this length: {name: command}."""
     if args.what == "products":
         return {what: own_command(args, what, seconds) for what in ("forward", "products")}
-    if args.what == "evaluate":
-        return {what: own_command(args, what, seconds) for what in ("evaluate", "equal")}
+    if args.what in ("evaluate", "equal"):
+        return {what: own_command(args, what, seconds) for what in ("network", args.what)}
     parties = {"ours": own_command(args, args.what, seconds)}
     if args.peer:
         parties["peer"] = peer_command(args, seconds)

@@ -171,8 +171,18 @@ MODEL_FILE = {
 EVALUATION = {
     "data_dir": dict(required=True, help="test set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
     "batch_size": dict(type=int, default=1, help="rows of utterances, 16 to 24 s or the longest, separated at once"),
-    "cal_sdr": dict(type=int, choices=(0, 1), default=0, help="1: SDR improvement too (slower)"),
-    "csv": dict(default="results.csv", help="file of one row an utterance"),
+    "metrics": dict(
+        nargs="+",
+        choices=("si_snr", "sdr", "stoi", "pesq"),
+        default=["si_snr", "sdr"],
+        help="what to compute; si_snr always is. stoi and pesq (at 8000 and 16000 Hz) need requirements-extras.txt",
+    ),
+    "out_dir": dict(default="results", help="folder for results.csv, summary.json and report.html; made if missing"),
+    "speakers_file": dict(
+        default=None,
+        help="LibriSpeech's SPEAKERS.TXT, for results by sex; default: that of the LibriSpeech folder that the index"
+        " mixes from",
+    ),
     "num_workers": DATA["num_workers"],
 }
 
@@ -192,6 +202,9 @@ SEPARATION = {
         " recording, 16 at least",
     ),
     "overwrite": dict(action="store_true", help="replace estimates that are there already"),
+    "plot": dict(
+        action="store_true", help="draw waveforms and spectrograms of a recording and its estimates into NAME.png too"
+    ),
     "streaming": dict(
         action="store_true", help="separate - as it comes, a hop late; for causal networks, at the network's rate"
     ),
@@ -220,7 +233,7 @@ INFERENCE = {
 
 INFERENCE_RESULT = {
     "estimates_dir": dict(required=True, help="folder of what ascend310_infer's main made of the pieces"),
-    "csv": EVALUATION["csv"],
+    "csv": dict(default="results.csv", help="file of one row an utterance"),
     "compare_whole": dict(
         type=int, choices=(0, 1), default=1, help="1: also evaluate whole utterances, with the checkpoint in Python"
     ),
@@ -265,13 +278,14 @@ CORPUS = {
 
 BENCHMARK = {
     "what": dict(
-        choices=("forward", "step", "products", "evaluate", "equal", "data", "stream"),
+        choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "data", "stream"),
         default="forward",
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
-        " products alone; evaluate: 100 utterances of 100 lengths and of equal ones (equal: those alone); data: reading"
+        " products alone; network: separating 100 utterances of 100 lengths; evaluate: that, and with SI-SNR and SDR"
+        " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; data: reading"
         " training batches; stream: a causal network on one core, a chunk of a stream a round",
     ),
-    "batch": dict(type=int, default=2, help="mixtures in a batch"),
+    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate: recordings"),
     "seconds": dict(
         type=float,
         nargs="+",

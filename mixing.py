@@ -187,8 +187,8 @@ def open_folder(path, sample_rate):
 class MixtureIndex:
     """The mixtures of a mixtures.json, with the attributes and methods of `index.FolderIndex`.
 
-    Attributes besides: `task`, `mode`, `speech` (pairs of path and samples at 16 kHz), `noise` (paths) and `together`
-    (how many speakers are in a mixture).
+    Attributes besides: `task`, `mode`, `librispeech_dir`, `speech` (pairs of path and samples at 16 kHz), `noise`
+    (paths) and `together` (how many speakers are in a mixture).
 
     Raises UserError if the file is malformed, of another version or rate, or its first audio file is not there.
     """
@@ -247,7 +247,7 @@ class MixtureIndex:
         self.task, self.mode = content["task"], content["mode"]
         if self.task not in TASKS or self.mode not in FIT:
             raise ValueError(f"task {self.task}, mode {self.mode}")
-        root = content["librispeech_dir"]
+        self.librispeech_dir = root = content["librispeech_dir"]
         self.speech = [(os.path.join(root, path), int(frames)) for path, frames in content["speech"]]
         self.noise = [os.path.join(content["noise_dir"], path) for path in content["noise"]]
         self.names = [str(name) for name, _, _ in content["mixtures"]]

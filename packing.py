@@ -12,7 +12,7 @@ from errors import UserError
 ROW_SECONDS = 16.0  # of a row at least, if there is so much: long rows waste less at their ends, and take more memory
 
 
-def packed_batches(index, batch_size, options, num_workers):
+def packed_batches(index, batch_size, options, num_workers, wanted=None):
     """Whole utterances of an index, packed into rows of one length.
 
     Args:
@@ -20,15 +20,19 @@ def packed_batches(index, batch_size, options, num_workers):
         batch_size: rows M in a batch.
         options: config.NetworkOptions of the network they are for.
         num_workers: threads that read files.
+        wanted: utterances; the batches that hold none of them are left out. None: all are wanted.
 
     Returns `Batches` of (mixture [M, T], lengths [M, U], starts [M, U], sources [M, C, T]), all of the same shapes;
     what a batch lacks is silence, with lengths 0. Its `order` tells which utterance each length above 0 is of.
     """
     require_batch_size(batch_size)
     rows, samples = pack(index.lengths.tolist(), round(ROW_SECONDS * index.sample_rate), options.hop, options.gap)
+    most = max(map(len, rows))  # utterances in a row, U
     batches = [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    source = _PackedSource(index, batches, samples, batch_size)
-    order = [utterance for row in rows for utterance, _ in row]
+    if wanted is not None:
+        batches = [batch for batch in batches if not set(wanted).isdisjoint(_utterances(batch))]
+    source = _PackedSource(index, batches, samples, (batch_size, most))
+    order = [utterance for batch in batches for utterance in _utterances(batch)]
     return Batches(source, ["mixture", "lengths", "starts", "sources"], order, batch_size, num_workers)
 
 
@@ -69,20 +73,25 @@ def whole_hops(samples, hop):
     return -(-samples // hop) * hop
 
 
+def _utterances(batch):
+    """The utterances in the rows of a batch, in their order."""
+    return [utterance for row in batch for utterance, _ in row]
+
+
 class _PackedSource:
     """Item i is batch i, read when it is asked for."""
 
-    def __init__(self, index, batches, samples, batch_size):
-        self.index, self.batches, self.samples, self.batch_size = index, batches, samples, batch_size
-        self.most = max(len(row) for rows in batches for row in rows)
+    def __init__(self, index, batches, samples, shape):
+        """`shape`: (M, U)."""
+        self.index, self.batches, self.samples, self.shape = index, batches, samples, shape
         self.error = None  # of the user, the last that was met
 
     def __len__(self):
         return len(self.batches)
 
     def __getitem__(self, number):
-        audio = np.zeros((self.batch_size, 1 + self.index.speakers, self.samples), np.float32)  # [M, 1 + C, T]
-        lengths, starts = np.zeros((2, self.batch_size, self.most), np.int32)  # [M, U]
+        audio = np.zeros((self.shape[0], 1 + self.index.speakers, self.samples), np.float32)  # [M, 1 + C, T]
+        lengths, starts = np.zeros((2, *self.shape), np.int32)  # [M, U]
         try:
             for m, row in enumerate(self.batches[number]):
                 for u, (utterance, start) in enumerate(row):

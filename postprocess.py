@@ -19,11 +19,13 @@ from tqdm import tqdm
 from config import parse
 from data import load_index
 from errors import UserError, run
-from evaluate import evaluate, measure, scored_rows, write_csv
+from evaluate import evaluate
 from export import checksum, read_facts
+from metrics import measure
 from model import load_model
 from pieces import joined, mixture_gains
 from preprocess_310 import bin_name
+from summary import scored_rows, write_csv
 
 
 def main(argv=None):
@@ -32,13 +34,13 @@ def main(argv=None):
     index = load_index(args.data_dir, facts["sample_rate"])
     pieces = read_pieces(args.pieces_dir, index, facts)
     rows = [
-        {"name": name} | measure(audio[0], audio[1:], estimates)
+        {"name": name} | measure(audio[0], audio[1:], estimates, index.sample_rate)
         for name, audio, estimates in tqdm(
             join(index, pieces, args.estimates_dir, facts), "joining", len(index), unit="mixture", disable=None
         )
     ]
     scored = scored_rows(rows, args.data_dir)
-    write_csv(args.csv, rows, columns=scored[0].keys())
+    write_csv(args.csv, rows)
     average = mean_improvement(scored)
     if args.compare_whole:
         print(compare_whole(average, args, facts, index))

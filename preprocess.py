@@ -25,7 +25,6 @@ goes on when it is started again.
 """
 
 import os
-import re
 
 from badfiles import BadFiles
 from config import PREPARATION, parse, require_positive
@@ -36,6 +35,7 @@ from index import write_index
 from librimix import generate
 from metadata import find_metadata, read_mixtures
 from mixing import RATE, write_mixtures
+from speakers import speaker_ids
 
 FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
@@ -154,8 +154,7 @@ def print_summary(made, sample_rate, bad_files):
     """
     for set_name, mixtures in made.items():
         seconds = [samples / sample_rate for _, samples in mixtures]
-        utterances = [utterance for name, _ in mixtures for utterance in name.split("_")]
-        speakers = {match[1] for utterance in utterances if (match := re.fullmatch(r"(\d+)-\d+-\d+", utterance))}
+        speakers = {speaker for name, _ in mixtures for speaker in speaker_ids(name)}
         print(f"{set_name}: {len(seconds)} mixtures{f' of {len(speakers)} speakers' if speakers else ''},"
               f" {sum(seconds) / 3600:.2f} hours at {sample_rate} Hz, shortest {min(seconds):.2f} s,"
               f" longest {max(seconds):.2f} s")  # fmt: skip

@@ -11,13 +11,14 @@ import shutil
 import struct
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import soundfile
 
-from audio import AudioInfo, as_steps, audio_info, read_audio
+from audio import AudioInfo, as_steps, audio_info, decode_open, open_audio, read_audio, resampled
 from errors import UserError
 from files import whole_file
 
@@ -33,13 +34,14 @@ BLOCK = 65536  # frames that are copied at once
 class Recording(AudioInfo):
     """A file, and where what is made of it goes.
 
-    `name` is what messages call it; `targets` a wav file for each speaker, none for standard output; `subtype` and
-    `metadata` what libsndfile calls its samples' format, and a dict of its texts.
+    `name` is what messages call it; `targets` a wav file for each speaker, none for standard output; `picture` a PNG
+    file or None; `subtype` and `metadata` what libsndfile calls its samples' format, and a dict of its texts.
     """
 
     path: str
     name: str
     targets: list
+    picture: str | None
     channels: int
     subtype: str
     metadata: dict
@@ -69,23 +71,26 @@ def find_files(arguments):
     return found
 
 
-def output_paths(files, out_dir, speakers, overwrite=False):
-    """Where the estimates of each file go.
+def output_paths(files, out_dir, speakers, overwrite=False, plot=False):
+    """Where the estimates of each file go, and their picture.
 
     Args:
         files: of `find_files`.
         out_dir: folder for NAME_s1.wav, NAME_s2.wav ...
         speakers: how many.
         overwrite: whether such files may be there already.
+        plot: whether there is a picture, NAME.png.
 
-    Returns a dict from path to the paths of its estimates. Raises UserError if two files would be written to one place,
-    one over an input or, unless `overwrite`, over what is there.
+    Returns a dict from path to a list of the paths of its estimates, and that of the picture or None. Raises UserError
+    if two files would be written to one place, one over an input or, unless `overwrite`, over what is there.
     """
-    targets, owners = {}, {}
+    outputs, owners = {}, {}
     inputs = {os.path.realpath(path) for path in files}
     for path, name in files.items():
-        targets[path] = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
-        for target in targets[path]:
+        targets = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
+        picture = os.path.join(out_dir, f"{name}.png") if plot else None
+        outputs[path] = targets, picture
+        for target in [*targets, picture] if plot else targets:
             place = os.path.realpath(target)
             if place in inputs:
                 raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
@@ -96,15 +101,27 @@ def output_paths(files, out_dir, speakers, overwrite=False):
             if os.path.lexists(target) and not overwrite:
                 raise UserError(f"{target}: is there already; take another --out_dir, or --overwrite to replace it")
             owners[place] = path
-    return targets
+    return outputs
 
 
-def describe(path, targets, channel):
+def describe(path, targets, picture, channel):
     """The `Recording` of a file. Raises UserError as `audio.audio_info` does."""
     info = audio_info(path, channel)
     with soundfile.SoundFile(path) as file:
         facts = file.channels, file.subtype, file.copy_metadata()
-    return Recording(info.frames, info.sample_rate, path, path, targets, *facts)
+    return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
+
+
+@contextmanager
+def opened(recording, sample_rate, channel):
+    """Give read(start, length), a stretch of a recording's `channel`, as of `audio.read_audio`, at this rate.
+
+    The file stays open: a place in an mp3 file that was just opened is the slower to find the later it is. What is read
+    is float32 [length]. Raises UserError if the file is damaged there, or holds NaN or infinite samples.
+    """
+    with open_audio(recording.path) as file:
+        decode = partial(decode_open, file, channel=channel)
+        yield lambda start, length: resampled(decode, recording, sample_rate, start, length)
 
 
 def from_standard_input(folder):
@@ -125,7 +142,7 @@ def from_standard_input(folder):
         if not frames:
             raise UserError("standard input: empty, it has no samples")
         facts = stream.channels, stream.subtype, stream.copy_metadata()
-        return Recording(frames, stream.samplerate, copy, "standard input", [], *facts)
+        return Recording(frames, stream.samplerate, copy, "standard input", [], None, *facts)
 
 
 def open_standard_input():
@@ -169,15 +186,13 @@ class WaitingFile:
 
     def stretches(self):
         """All of the estimates, stretch by stretch, at the recording's rate: [C, n]."""
-        self.file.close()
         for start in range(0, self.recording.frames, BLOCK):
-            length = min(BLOCK, self.recording.frames - start)
-            yield np.stack(
-                [
-                    read_audio(self.path, self.recording.sample_rate, start, length, channel=channel)
-                    for channel in range(1, self.speakers + 1)
-                ]
-            )
+            yield self.read(start, min(BLOCK, self.recording.frames - start), self.recording.sample_rate)
+
+    def read(self, start, length, sample_rate):
+        """A stretch of the estimates, once all are there, at this rate: [C, length]."""
+        self.file.close()
+        return read_audio(self.path, sample_rate, start, length, channel="all").T
 
 
 def write_estimates(recording, blocks, encoding):

@@ -1,160 +1,306 @@
-"""The tables and the bar chart of benchmark.py."""
+"""The page of an evaluation: headline figures, charts, tables, and examples to see and hear, all in one HTML file.
 
-import json
+report_template.html is the frame with its style and script; here is what stands in it.
+"""
+
+from html import escape
+from pathlib import Path
+from string import Template
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from config import NETWORK
-from errors import UserError, first_line
 from files import whole_file
+from pictures import PALETTES, histogram, scatter, signal_picture, sound
+from pieces import mixture_gains
+from summary import NAMES, sources_of
+from watch import duration
+
+TEMPLATE = Path(__file__).with_name("report_template.html")
+FACTS = {  # where the name in summary.json does not say enough
+    "checkpoint_sha256": "Its SHA-256",
+    "sample_rate": "Sample rate, Hz",
+    "hours": "Hours of mixtures",
+}
+EXAMPLE_SECONDS = 15  # longer ones are cut, so that the page stays at a few megabytes
 
 
-def print_rows(rows, args):
-    """Print the times of every length and party."""
-    first, *others = rows[0]["parties"]
-    ratio_name = f"{others[0]} / {first}" if others else "ratio"
-    header = ["audio", "timed", "median s", "minimum s", "s per s of audio", "first call s", "peak GB"]
-    table = [[*header, ratio_name, "pair by pair"] if others else header]
-    amount = "100 of about" if args.what == "evaluate" else f"{args.batch} x"
-    for row in rows:
-        for name, party in row["parties"].items():
-            cells = [f"{amount} {row['seconds']:g} s", f"{name}, {args.engine}" if name == "peer" else name]
-            cells += [f"{party[key]:.3f}" for key in ("median", "minimum", "real_time_factor")]
-            cells += [f"{party['first_call']:.1f}" if "first_call" in party else "", f"{party['peak_memory_gb']:.2f}"]
-            if others:
-                cells += ratio_cells(row["ratio"]) if name in others else ["", ""]
-            table.append(cells)
-    print_markdown(table)
-
-
-def ratio_cells(ratio):
-    return [f"{ratio['of_medians']:.2f}", f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"]
-
-
-def print_lines(lines):
-    """Print how straight time and memory grow with the length."""
-    for name, percent in lines.items():
-        print(
-            f"{name}: farthest from a straight line through all lengths: time {percent['median']:.1f} %,"
-            f" peak memory {percent['peak_memory_gb']:.1f} %"
-        )
-
-
-def print_formats(formats, consumption):
-    """Print the speed of the input pipeline, beside the seconds of audio that a step consumes in a second."""
-    header = [
-        "files",
-        "examples per s",
-        "s of audio per s",
-        "minimum",
-        "times the step's",
-        "resident GB after each epoch",
-    ]
-    table = [header]
-    for row in formats:
-        cells = [row["format"], f"{row['examples_per_second']:.0f}", f"{row['median']:.0f}", f"{row['minimum']:.0f}"]
-        cells.append(f"{row['median'] / consumption:.0f}")
-        table.append([*cells, " ".join(f"{size:.3f}" for size in row["resident_gb"])])
-    print_markdown(table)
-    print(f"a step of training consumes {consumption:.2f} s of audio per s")
-
-
-def print_chunks(result, chunk):
-    """Print how long chunks of so many milliseconds take."""
-    header = ["chunk, ms", "median ms", "99 % below ms", "real-time factor", "parameters"]
-    cells = [f"{chunk:g}", *(f"{1000 * result[name]:.2f}" for name in ("median", "percentile_99"))]
-    print_markdown([header, [*cells, f"{result['real_time_factor']:.3f}", str(result["parameters"])]])
-
-
-def print_markdown(table):
-    """Print rows of cells, the header first, as a Markdown table."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    table = [table[0], ["-" * width for width in widths], *table[1:]]
-    for row in table:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-
-
-def straight_lines(rows):
-    """How far each party's time and memory are from growing with the length in a line: {name: {measure: percent}}."""
-    lengths = [row["seconds"] for row in rows]
-    return {
-        name: {
-            measure: deviation_from_line(lengths, [row["parties"][name][measure] for row in rows])
-            for measure in ("median", "peak_memory_gb")
-        }
-        for name in rows[0]["parties"]
-    }
-
-
-def deviation_from_line(x, y):
-    """Farthest that a y is from the straight line through all of them, in percent of the line there.
-
-    The line is that of least squares of the relative distances, sum(((slope * x + intercept - y) / y)^2): the short
-    lengths count as much as the long ones.
-    """
-    fitted = np.polyval(np.polyfit(x, y, 1, w=1 / np.array(y)), x)
-    return max(100 * abs(value - line) / abs(line) for value, line in zip(y, fitted, strict=True))
-
-
-def draw_chart(results, path):
-    """Draw ours beside the peer, for every result with a peer, as bars.
+def write_report(path, rows, summary, examples):
+    """Write the page of an evaluation.
 
     Args:
-        results: file that benchmark.py --results wrote.
-        path: PNG file to write.
+        path: HTML file to write.
+        rows: a dict an utterance, as in results.csv; values are None where something was silent.
+        summary: what summary.json holds, as summary.py documents it.
+        examples: list of (kind, row, mixture [T], sources [C, T] or None, estimates [C, T] in the order of the
+            sources, sample rate in Hz), where kind is "best", "median" or the like.
 
-    Raises UserError if the results are missing, malformed or have no peer, or if `path` cannot be written.
+    Raises UserError if the file cannot be written.
     """
-    bars = read_bars(results)
-    labels, ours, peers, ratios = zip(*bars, strict=True)
-    places, width = range(len(bars)), 0.38
-    figure = Figure(figsize=(max(6.0, 1.0 + 1.5 * len(bars)), 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.bar([place - width / 2 for place in places], ours, width, label="ours", color="#1b6ca8")
-    axes.bar([place + width / 2 for place in places], peers, width, label="peer", color="#c9ced6")
-    for place, our, peer, ratio in zip(places, ours, peers, ratios, strict=True):
-        axes.annotate(
-            f"{ratio:.2f}", (place, max(our, peer)), (0, 3), textcoords="offset points", ha="center", weight="bold"
-        )
-    axes.set_xticks(places, labels, fontsize=9)
-    axes.set_ylabel("median seconds")
-    axes.set_title("Seconds a round, less is better; above: peer / ours", fontsize=10)
-    axes.margins(y=0.12)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     with whole_file(path) as partial:
-        figure.savefig(partial, format="png", dpi=150)
+        Path(partial).write_text(page(rows, summary, examples), encoding="utf-8")
 
 
-def read_bars(path):
-    """The results with a peer in a file: a list of (label, our median, the peer's, ratio of the two)."""
-    if not path:
-        raise UserError("--chart: draws what an earlier --results FILE holds; name it")
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = list(file)
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"--results {path}: cannot be read ({first_line(error)}); time something first") from None
-    bars = []
-    for number, line in enumerate(lines, 1):
-        try:
-            bars += bars_of(json.loads(line))
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"--results {path}: line {number} is not a result of benchmark.py; remove it") from None
-    if not bars:
-        raise UserError(f"--results {path}: nothing in it was timed with a peer; add --peer")
-    return bars
+def choose(rows):
+    """The utterances to show: {"best", "median" and "worst": number} by SI-SNR improvement, as far as they differ."""
+    scored = [number for number, row in enumerate(rows) if row["si_snr"] is not None]
+    ranked = sorted(scored, key=lambda number: -rows[number]["si_snr_improvement"])
+    kinds = {1: ["only"], 2: ["best", "worst"]}.get(len(ranked), ["best", "median", "worst"])
+    places = {"best": 0, "only": 0, "median": len(ranked) // 2, "worst": -1}
+    return {kind: ranked[places[kind]] for kind in kinds} if ranked else {}
 
 
-def bars_of(record):
-    """The bars of one line of results: those of its lengths that were timed with a peer."""
-    options = record["options"]
-    network = " ".join(f"{name} {options[name]}" for name in NETWORK if options[name] != NETWORK[name]["default"])
-    bars = []
-    for row in record.get("rows", []):
-        if "peer" in row["parties"]:
-            label = f"{record['what']}\n{options['batch']} x {row['seconds']:g} s\n{options['engine']}"
-            medians = [row["parties"][name]["median"] for name in ("ours", "peer")]
-            bars.append((f"{label}\n{network}".rstrip(), *medians, row["ratio"]["of_medians"]))
-    return bars
+def page(rows, summary, examples):
+    """The whole page as text; arguments as of `write_report`."""
+    facts = summary["facts"]
+    sections = {
+        "result": ("Result", headline(rows, summary)),
+        "spread": ("From mixture to mixture", charts(rows)),
+        "tables": ("In numbers", tables(summary)),
+        "examples": ("Listen", listen(examples)),
+        "made": ("How this was made", made(facts)),
+    }
+    sections = {name: section for name, section in sections.items() if section[1]}
+    heading = f"Separation of {counted(len(rows), 'mixture')}"
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        {scheme: " ".join(f"--{name}: {value};" for name, value in PALETTES[scheme].items()) for scheme in PALETTES},
+        title=f"{heading}: {escape(facts['index'])}",
+        heading=heading,
+        lead=f"{escape(facts['checkpoint'])} on {escape(facts['index'])}",
+        links="\n".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items()),
+        main="\n".join(
+            f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{title}</h2>\n{content}\n'
+            "</section>"
+            for name, (title, content) in sections.items()
+        ),
+    )
+
+
+def headline(rows, summary):
+    """The figures that one looks for first."""
+    tiles = []
+    for metric, statistics in summary["all"].items():
+        label, unit, digits = named(metric)
+        if (improvement := statistics["improvement"])["count"]:
+            mean, note = signed(improvement["mean"], digits), f"median {signed(improvement['median'], digits)}"
+            if improvement["standard_error"] is not None:
+                note = f"± {number(improvement['standard_error'], digits)} standard error, {note}"
+            if improvement["count"] < summary["mixtures"] - summary["left_out"]:
+                note += f", of {counted(improvement['count'], 'mixture')}"
+            tiles.append((f"{label} improvement", mean, unit, note))
+    note = duration(sum(row["seconds"] for row in rows))
+    if summary["left_out"]:
+        note += f"; {summary['left_out']} left out of the averages: the mixture or a source is silent"
+    tiles.append(("Mixtures", str(len(rows)), "", note))
+    return '<dl class="figures">\n{}\n</dl>'.format(
+        "\n".join(
+            f'<div class="card"><dt>{label}</dt><dd class="value{"" if place else " first"}">{value}'
+            f' <span class="unit">{unit}</span></dd><dd class="small muted">{note}</dd></div>'
+            for place, (label, value, unit, note) in enumerate(tiles)
+        )
+    )
+
+
+def charts(rows):
+    """The histogram and the scatter; nothing where they would have but one mixture, or none."""
+    scored = [row for row in rows if row["si_snr"] is not None]
+    if len(scored) < 2:
+        return ""
+    improvements = np.array([row["si_snr_improvement"] for row in scored])
+    lowest, quarter, middle, three_quarters, highest = (
+        signed(value) for value in np.percentile(improvements, [0, 25, 50, 75, 100])
+    )
+    sources = [source for row in scored for source in sources_of(row, ["si_snr"])]
+    inputs, gains = (np.array([source[f"si_snr_{name}"] for source in sources]) for name in ("mixture", "improvement"))
+    worse = np.count_nonzero(gains < 0) or "None"
+    return (
+        '<div class="pair">'
+        + chart(
+            histogram(improvements),
+            f"Histogram of the SI-SNR improvement of {counted(len(scored), 'mixture')}, from {lowest} to {highest} dB.",
+            f"How many mixtures improved by how much. Half of them lie between {quarter} and {three_quarters} dB, all"
+            f" between {lowest} and {highest}; the median is {middle}.",
+        )
+        + chart(
+            scatter(inputs, gains),
+            f"Scatter plot of the SI-SNR improvement of {counted(len(gains), 'source')} against their SI-SNR in the"
+            f" mixture, which goes from {signed(inputs.min())} to {signed(inputs.max())} dB; the table by SI-SNR in the"
+            " mixture has the means.",
+            f"Each point is a source of a mixture. {worse} of {len(gains)} became worse, below the dashed line.",
+        )
+        + "</div>"
+    )
+
+
+def chart(images, alternative, text):
+    """A chart for light and dark schemes, with a text for those who do not see it and one for all."""
+    return (
+        f'<figure class="card chart"><picture><source media="(prefers-color-scheme: dark)" srcset="{images["dark"]}">'
+        f'<img src="{images["light"]}" width="360" height="245" alt="{alternative}"></picture>'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def tables(summary):
+    """All metrics; SI-SNR improvement by sexes and by SI-SNR in the mixture, where something is known of them."""
+    lines = []
+    for metric, statistics in summary["all"].items():
+        _, _, digits = named(metric)
+        means = [number(statistics[kind]["mean"], digits) for kind in ("mixture", "estimate")]
+        improvement, _ = spread(statistics["improvement"], digits)
+        lines.append([NAMES[metric], *means, improvement])
+    everything = table("Means over all mixtures", ["Metric", "Mixture", "Estimate", "Improvement"], lines)
+    sexes = {spoken(letters): statistics for letters, statistics in summary["by_sexes"].items()}
+    bands = {band.replace("-", "&minus;"): statistics for band, statistics in summary["by_mixture_si_snr"].items()}
+    return (
+        f'{everything}\n<div class="pair">'
+        + grouped("SI-SNR improvement by the speakers' sexes, dB", "Speakers", sexes)
+        + grouped("SI-SNR improvement of single sources by their SI-SNR in the mixture, dB", "In the mixture", bands)
+        + "</div>"
+    )
+
+
+def grouped(caption, first, groups):
+    """A table of the SI-SNR improvement in those groups that have any; no table where none has."""
+    improvements = {name: statistics["si_snr"]["improvement"] for name, statistics in groups.items()}
+    lines = [[name, each["count"], *spread(each)] for name, each in improvements.items() if each["count"]]
+    return table(caption, [first, "Count", "Mean", "Median"], lines) if lines else ""
+
+
+def spread(statistics, digits=2):
+    """Cells of a mean with its standard error, and of a median."""
+    mean = signed(statistics["mean"], digits)
+    if statistics["standard_error"] is not None:
+        mean += f' <span class="muted">± {number(statistics["standard_error"], digits)}</span>'
+    return [mean, signed(statistics["median"], digits)]
+
+
+def table(caption, header, lines):
+    """A table whose first column names its rows; cells are HTML."""
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = "\n".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for first, *cells in lines
+    )
+    return (
+        f'<div class="card table"><table><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def listen(examples):
+    """The examples, if there are any; `examples` as of `write_report`."""
+    text = "Mixtures by their SI-SNR improvement. Click into a picture to listen from there."
+    return f"<p>{text}</p>\n{''.join(example(*each) for each in examples)}" if examples else ""
+
+
+def example(kind, row, mixture, sources, estimates, sample_rate):
+    """One mixture, its sources and estimates; arguments as of `write_report`."""
+    estimates = mixture_gains(estimates, mixture)[:, np.newaxis] * estimates  # [C, T]
+    references = [] if sources is None else sources
+    cut = round(EXAMPLE_SECONDS * sample_rate)
+    peak = max(np.abs(samples[:cut]).max() for samples in (mixture, *references, *estimates)) or 1.0
+
+    def shown(title, samples, source=""):
+        return signal(title, f"{kind} example, {source}{title.lower()}", samples[:cut] / peak, sample_rate)
+
+    parts = [example_heading(kind, row), shown("Mixture", mixture)]
+    for source, estimate in enumerate(estimates, 1):
+        pair = [shown("Reference", references[source - 1], f"source {source}, ")] if len(references) else []
+        pair.append(shown("Estimate", estimate, f"source {source}, "))
+        parts.append(
+            f'<div class="source"><h4>Source {source}</h4><p class="small muted">{scores(row, source)}</p>'
+            f'<div class="pair">{"".join(pair)}</div></div>'
+        )
+    return '<article class="card example">{}</article>\n'.format("\n".join(parts))
+
+
+def example_heading(kind, row):
+    """Which example this is, and what is known of the mixture."""
+    title, known = kind.capitalize(), [escape(row["name"])]
+    if row["sexes"]:
+        known.append(spoken(row["sexes"]))
+    known.append(f"{row['seconds']:.1f} s")
+    if row["seconds"] > EXAMPLE_SECONDS:
+        known.append(f"the first {EXAMPLE_SECONDS} s of it here")
+    if row["si_snr"] is None:
+        known.append("no SI-SNR: the mixture or a source is silent")
+    else:
+        title += f": {signed(row['si_snr_improvement'])} dB"
+    return f'<header><h3>{title}</h3><p class="small muted">{" · ".join(known)}</p></header>'
+
+
+def scores(row, source):
+    """What was measured of one source, from the mixture to its estimate."""
+    found = []
+    for metric in NAMES:
+        if row.get(f"{metric}_{source}") is not None:
+            label, unit, digits = named(metric)
+            before, after = (number(row[f"{name}_{source}"], digits) for name in (f"{metric}_mixture", metric))
+            found.append(f"{label} from {before} to {after} {unit}".rstrip())
+    return " · ".join(found) or "Nothing was measured."
+
+
+def signal(title, label, samples, sample_rate):
+    """Picture and player of samples [T] within -1 and 1."""
+    seconds = f"{len(samples) / sample_rate:.1f} s"
+    band = f"0 to {sample_rate / 2000:g} kHz"
+    return (
+        f'<figure class="signal"><figcaption>{title}</figcaption><div class="picture">'
+        f'<img src="{signal_picture(samples, sample_rate)}" width="800" height="240"'
+        f' alt="Waveform, and spectrogram from {band}, of {seconds}: {label}"><div class="cursor"></div></div>'
+        f'<div class="axis" aria-hidden="true"><span>0 s</span><span>{band}</span><span>{seconds}</span></div>'
+        f'<audio controls preload="metadata" aria-label="{label}" src="{sound(samples, sample_rate)}"></audio></figure>'
+    )
+
+
+def made(facts):
+    """The facts of the evaluation, and what its words mean."""
+    lines = "\n".join(
+        f"<dt>{escape(FACTS.get(name, name.replace('_', ' ').capitalize()))}</dt><dd>{escape(told(value))}</dd>"
+        for name, value in facts.items()
+    )
+    return (
+        f'<dl class="facts">\n{lines}\n</dl>\n'
+        "<p>An improvement is the estimate's value less the mixture's, against the same source, averaged over the"
+        " sources of a mixture and then over the mixtures; ± is the standard error of that mean. Estimates are assigned"
+        " to sources by the highest SI-SNR.</p>\n"
+        "<p>Pictures show the waveform above the spectrogram, 70 dB of it. Estimates have the levels that add up to the"
+        " mixture, and all signals of an example are made louder or quieter together.</p>"
+    )
+
+
+def told(value):
+    """A fact in words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def spoken(sexes):
+    """Letters of sexes, such as "FM", in words."""
+    return ", ".join({"F": "female", "M": "male"}[letter] for letter in sexes)
+
+
+def named(metric):
+    """Name, unit and decimals of a metric."""
+    name, _, unit = NAMES[metric].partition(", ")
+    return name, unit, 3 if metric == "stoi" else 2
+
+
+def number(value, digits=2):
+    """A number as HTML, with a minus sign and not a hyphen."""
+    return "none" if value is None else f"{value:.{digits}f}".replace("-", "&minus;")
+
+
+def signed(value, digits=2):
+    """`number` with a plus sign where there is no minus."""
+    return number(value, digits) if value is None or value < 0 else "+" + number(value, digits)
+
+
+def counted(count, noun):
+    """A count with its noun, such as "1 mixture" and "2 mixtures"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@
 
 writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate and exactly of the length of its
 recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
-nothing above half of that rate is in its output.
+nothing above half of that rate is in its output. With --plot there is a picture too, separated/meeting.png.
 
 What is longer than 16 s is separated in pieces (pieces.py), so that memory does not grow with the length. A network
 trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which all of
@@ -17,10 +17,10 @@ With --streaming a causal network separates standard input as it comes, one hop 
 that the network gives, as floats.
 """
 
+import os
 import sys
 import tempfile
 from contextlib import redirect_stdout
-from functools import partial
 
 from device import set_device
 
@@ -28,7 +28,6 @@ import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from audio import read_audio
 from checkpoint import path_or_shipped
 from config import SEPARATION, parse, require_positive
 from errors import UserError, run
@@ -42,6 +41,7 @@ from recordings import (
     find_files,
     from_standard_input,
     open_standard_input,
+    opened,
     output_paths,
     write_estimates,
 )
@@ -64,7 +64,8 @@ def main(argv=None):
         return
     files = find_files(args.files)
     net = prepare(args)
-    separate_files(net, output_paths(files, args.out_dir, net.options.C, args.overwrite), channel, args.encoding)
+    outputs = output_paths(files, args.out_dir, net.options.C, args.overwrite, args.plot)
+    separate_files(net, outputs, channel, args.encoding)
 
 
 def check(args):
@@ -74,8 +75,8 @@ def check(args):
     if STANDARD_STREAM in args.files or args.streaming:
         if args.files != [STANDARD_STREAM]:
             raise UserError("-, --streaming: standard input is separated alone; give - and no other file")
-        if args.out_dir or args.overwrite:
-            raise UserError("--out_dir, --overwrite: are for files; - goes to standard output, leave them out")
+        if args.out_dir or args.overwrite or args.plot:
+            raise UserError("--out_dir, --overwrite, --plot: are for files; - goes to standard output, leave them out")
     elif not args.out_dir:
         raise UserError("--out_dir: is missing; name a folder for the estimates")
     if args.streaming and (args.encoding or args.channel != "mix"):
@@ -96,23 +97,23 @@ def separate_standard_input(net, channel, encoding):
         separate_recordings(net, [from_standard_input(folder)], channel, encoding)
 
 
-def separate_files(net, targets, channel, encoding):
-    """Separate files into `targets`, of `recordings.output_paths`, and print where the estimates are.
+def separate_files(net, outputs, channel, encoding):
+    """Separate files into `outputs`, of `recordings.output_paths`, and print where the estimates are.
 
     Files that cannot be separated are said so, and the others are separated; then the end is a UserError.
     """
     found, failed = [], 0
-    for path, wavs in targets.items():
+    for path, (targets, picture) in outputs.items():
         try:
-            found.append(describe(path, wavs, channel))
+            found.append(describe(path, targets, picture, channel))
         except UserError as error:
-            if len(targets) == 1:
+            if len(outputs) == 1:
                 raise
             print(f"error: {error}", file=sys.stderr)
             failed += 1
     failed += separate_recordings(net, found, channel, encoding)
     if failed:
-        raise UserError(f"{failed} of {len(targets)} files were not separated, for the reasons above")
+        raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
 
 def separate_recordings(net, found, channel, encoding):
@@ -148,22 +149,32 @@ def tell_what_is_changed(net, found, channel):
 
 
 def separate_recording(net, recording, channel, encoding, piece, progress):
-    """Separate one recording in pieces of this length, and write its estimates.
+    """Separate one recording in pieces of this length, and write its estimates and their picture, if it has one.
 
     Returns a line that says where they are. Raises UserError if it cannot be read, or they cannot be written.
     """
-    read = partial(read_audio, recording.path, net.sample_rate, channel=channel)
-    with WaitingFile(recording, net.sample_rate, net.options.C) as waiting:
-        for estimates in joined_estimates(net, read, recording.frames_at(net.sample_rate), piece):
+    samples = recording.frames_at(net.sample_rate)
+    with (
+        opened(recording, net.sample_rate, channel) as read,
+        WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
+    ):
+        for estimates in joined_estimates(net, read, samples, piece):
             waiting.append(estimates)
             progress.update(estimates.shape[1] / net.sample_rate)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
+        if recording.picture:
+            from plot import draw_picture  # matplotlib, for this alone
+
+            def read_all(start, length):
+                return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
+
+            draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
     return told(recording, subtype, peak)
 
 
 def told(recording, subtype, peak):
     """The line that says where the estimates are."""
-    where = ", ".join(recording.targets) or "standard output"
+    where = ", ".join(filter(None, [*recording.targets, recording.picture])) or "standard output"
     note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
     return f"{recording.name}: {where}{note}"
 

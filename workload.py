@@ -1,9 +1,12 @@
-"""What benchmark.py times: passes of the network, the matrix products in them, and the input pipeline."""
+"""What benchmark.py times: passes of the network, the matrix products in them, recordings, and the input pipeline."""
 
 import json
 import os
 import sys
+import tempfile
 import time
+from collections import deque
+from contextlib import redirect_stdout
 
 from device import set_device
 
@@ -18,12 +21,15 @@ from config import TRAINING, NetworkOptions
 from corpus import Utterance
 from data import load_index, training_batches
 from dynamic import DynamicMixtures
-from evaluate import evaluate
+from evaluate import evaluate, separated
 from index import write_index
 from mindrecord import write_mindrecord
 from mixing import Mixture, Track, write_mixtures
 from model import ConvTasNet, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
+from packing import packed_batches
+from recordings import output_paths
+from separate import separate_files
 from streaming import Streamer
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
@@ -44,7 +50,9 @@ def serve(args):
         "step": training_step,
         "products": matrix_products,
         "evaluate": evaluation,
+        "network": evaluation,
         "equal": evaluation,
+        "separate": separation,
         "stream": streaming,
     }[args.what]
     work, facts = prepare(args)
@@ -89,14 +97,38 @@ def matrix_products(args):
 
 
 def evaluation(args):
-    """What evaluate.py does with utterances of different lengths or, `args.what` "equal", of as long ones; likewise."""
+    """Separating utterances as evaluate.py does and, `args.what` "evaluate", measuring them too; likewise.
+
+    They are of different lengths or, with "equal", of as long ones.
+    """
     net = make_network(args).set_train(False)
     mean = samples_of(args)
-    spread = mean if args.what == "evaluate" else 0
+    spread = 0 if args.what == "equal" else mean
     lengths = mean + np.linspace(-0.5, 0.5, EVALUATED) * spread  # 0.5 to 1.5 of the mean
     index = NoiseIndex(lengths.astype(int), args)
     facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
-    return lambda: evaluate(net, index, args.batch, args.num_workers), facts
+    if args.what == "evaluate":
+        return lambda: evaluate(net, index, args.batch, args.num_workers, ["si_snr", "sdr"]), facts
+    batches = packed_batches(index, args.batch, net.options, args.num_workers)
+    return lambda: deque(separated(net, batches), maxlen=0), facts
+
+
+def separation(args):
+    """What separate.py does with `args.batch` recordings of noise, one by one, from files to files; likewise."""
+    net = make_network(args).set_train(False)
+    folder = tempfile.TemporaryDirectory()
+    files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
+    second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
+    for path in files:
+        with soundfile.SoundFile(path, "w", args.sample_rate, 1) as file:
+            for start in range(0, samples_of(args), len(second)):
+                file.write(second[: samples_of(args) - start])
+
+    def work():
+        with redirect_stdout(sys.stderr):  # standard output is for what `serve` says
+            separate_files(net, output_paths(files, folder.name, args.C, overwrite=True), channel=1, encoding=None)
+
+    return work, {"parameters": parameter_count(net)}
 
 
 def streaming(args):

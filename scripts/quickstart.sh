@@ -49,7 +49,7 @@ printf '  %s\n' "${mixtures[@]:0:2}" "$run"/shipped/*.wav
 step "$python" train.py --train_dir "$corpus/index/tr" --valid_dir "$corpus/index/cv" --save_folder "$run" \
     --device_target CPU "${network_and_training[@]}"
 step "$python" evaluate.py --model_path "$run/best.ckpt" --data_dir "$corpus/index/tt" --batch_size 4 \
-    --csv "$run/results.csv" --device_target CPU | tee "$run/evaluate.log"
+    --out_dir "$run/results" --device_target CPU | tee "$run/evaluate.log"
 step "$python" separate.py --model_path "$run/best.ckpt" --out_dir "$run/separated" --device_target CPU \
     "${mixtures[@]:0:2}"
 step "$python" export.py --model_path "$run/best.ckpt" --file_name "$run/conv_tasnet" --file_format MINDIR \
@@ -57,4 +57,5 @@ step "$python" export.py --model_path "$run/best.ckpt" --file_name "$run/conv_ta
 
 printf '\nDone in %d min %d s.\n' $((SECONDS / 60)) $((SECONDS % 60))
 echo "The same two mixtures, separated by the network trained here: $root/$run/separated"
+echo "How well the test set is separated, to see and hear: $root/$run/results/report.html"
 tail -n 1 "$run/evaluate.log"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on one device, in the background; eval.log in the current folder ends with the result, and
-# results.csv there has a row an utterance.
+# results/ there has a row an utterance and a summary.
 set -euo pipefail
 # shellcheck source=scripts/launch.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/launch.sh"
@@ -19,5 +19,5 @@ END
 if (($# < 3)) || ! is_device_id "$1" || [[ "$2" == -* || "$3" == -* ]]; then
     usage
 fi
-keep_old results.csv
+keep_old results
 launch eval.log "$1" evaluate.py --model_path "$2" --data_dir "$3" "${@:4}"

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 
 import benchmark
-import report
+import tables
 import workload
 from config import NetworkOptions, parse
 from errors import UserError
@@ -129,16 +130,26 @@ def test_ours_and_a_peer_give_a_table_and_a_line_of_results(peer, log, tmp_path)
 
 @pytest.mark.slow
 def test_evaluation_of_many_lengths_beside_equal_ones():
-    status, output, errors = command_line(*TINY, "--what", "evaluate")
+    status, output, errors = command_line(*TINY, "--what", "equal")
     assert (status, errors) == (0, [])
     *table, line = output.splitlines()
     assert [row.split("|")[1].strip() for row in table[2:]] == ["100 of about 0.1 s"] * 2
     (row,) = json.loads(line)["rows"]
-    different, equal = row["parties"]["evaluate"], row["parties"]["equal"]
+    different, equal = row["parties"]["network"], row["parties"]["equal"]
     for party in (different, equal):
         assert party["audio_seconds"] == pytest.approx(10, rel=0.01)  # as much audio
         assert party["real_time_factor"] == party["median"] / party["audio_seconds"]
     assert row["ratio"]["of_medians"] == equal["median"] / different["median"]
+
+
+@pytest.mark.slow
+def test_evaluation_beside_the_network_alone():
+    status, output, errors = command_line(*TINY, "--what", "evaluate")
+    assert (status, errors) == (0, [])
+    (row,) = json.loads(output.splitlines()[-1])["rows"]
+    network, measured = row["parties"]["network"], row["parties"]["evaluate"]
+    assert network["audio_seconds"] == measured["audio_seconds"] == pytest.approx(10, rel=0.01)
+    assert row["ratio"]["of_medians"] == measured["median"] / network["median"] > 1  # so small a network is faster
 
 
 def test_parties_take_turns(log, started):
@@ -212,11 +223,11 @@ def test_ratios():
 
 def test_deviation_from_a_line():
     lengths = [1.0, 2.0, 4.0, 8.0, 16.0]
-    assert report.deviation_from_line(lengths, [3 * x + 0.5 for x in lengths]) == pytest.approx(0, abs=1e-9)
+    assert tables.deviation_from_line(lengths, [3 * x + 0.5 for x in lengths]) == pytest.approx(0, abs=1e-9)
     times = [0.13, 0.21, 0.45, 0.78, 1.70]
     relative = np.stack([lengths, np.ones(5)], axis=1) / np.array(times)[:, None]
     line = np.stack([lengths, np.ones(5)], axis=1) @ np.linalg.lstsq(relative, np.ones(5), rcond=None)[0]
-    assert report.deviation_from_line(lengths, times) == pytest.approx(100 * np.max(np.abs(times - line) / line))
+    assert tables.deviation_from_line(lengths, times) == pytest.approx(100 * np.max(np.abs(times - line) / line))
 
 
 @pytest.mark.parametrize("Sc", [0, 6])
@@ -341,7 +352,7 @@ def test_chart(tmp_path):
     without_peer = {"what": "data", "options": json.loads(result_line("eager", 1, 1))["options"], "formats": []}
     lines = [result_line("eager", 0.5, 0.6), json.dumps(without_peer) + "\n", result_line("compile", 0.5, 0.4, L=16)]
     results.write_text("".join(lines))
-    assert report.read_bars(results) == [
+    assert tables.read_bars(results) == [
         ("forward\n2 x 4 s\neager", 0.5, 0.6, pytest.approx(1.2)),
         ("forward\n2 x 4 s\ncompile\nL 16", 0.5, 0.4, pytest.approx(0.8)),
     ]
@@ -385,3 +396,24 @@ def test_stream_is_timed_chunk_by_chunk(capsys):
 def test_stream_of_a_network_that_looks_ahead_is_refused():
     with pytest.raises(UserError, match="looks ahead"):
         benchmark.main([*TINY, "--what", "stream"])
+
+
+def test_recordings_are_separated_from_files_to_files(capsys):
+    benchmark.main([*TINY, "--what", "separate"])
+    *table, line = capsys.readouterr().out.strip().splitlines()
+    assert table[-1].startswith("| 2 x 0.1 s | ours")
+    ours = json.loads(line)["rows"][0]["parties"]["ours"]
+    assert len(ours["rounds"]) == 3 and ours["real_time_factor"] == pytest.approx(ours["median"] / (2 * 0.1))
+
+
+def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypatch):
+    args = parse("", "benchmark", "data", "network", argv=[*TINY[:-2], "--what", "separate", "--seconds", "1.25"])
+    found = []
+    monkeypatch.setattr(
+        workload,
+        "separate_files",
+        lambda net, outputs, **_: found.extend(soundfile.info(path).frames for path in outputs),
+    )
+    work, facts = workload.separation(args)
+    work()
+    assert found == [10000, 10000] and facts["parameters"] > 0

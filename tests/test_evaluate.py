@@ -1,23 +1,40 @@
 """evaluate.py on small test sets: a network that is known to the sample, and a real one."""
 
+import base64
 import csv
+import hashlib
+import io
 import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import fast_bss_eval
 import mindspore as ms
+import mir_eval
 import numpy as np
+import pystoi
 import pytest
 import soundfile
 from test_metrics import paper_si_snr
+from test_mixing import index as make_index
+from test_report import Page
 
 import evaluate
+import report
 from checkpoint import write_checkpoint
 from config import NetworkOptions
 from data import load_index
 from errors import UserError
 from model import ConvTasNet
 
+try:
+    import pesq
+except ImportError:  # of requirements-extras.txt
+    pesq = None
+
 RATE = 8000
+CHECKPOINT = __file__  # a file for its checksum, where the network is another
 LENGTHS = [3001, 4000, 2003, 3999, 2500]
 
 
@@ -41,33 +58,34 @@ class RotatingNet:
         return ms.Tensor(estimates)
 
 
-def write_set(folder, speakers, lengths=LENGTHS, silent=()):
+def write_set(folder, speakers, lengths=LENGTHS, silent=(), names=None):
     """An index of noise; `silent` has pairs of an utterance and a source. Returns the sources [C, T] of each."""
+    names = names or [f"utterance{number}" for number in range(len(lengths))]
     random = np.random.default_rng(speakers)
-    rows = {name: [] for name in ["mix", *(f"s{number + 1}" for number in range(speakers))]}
+    rows = {kind: [] for kind in ["mix", *(f"s{number + 1}" for number in range(speakers))]}
     everything = []
-    for utterance, length in enumerate(lengths):
+    for utterance, (name, length) in enumerate(zip(names, lengths, strict=True)):
         sources = 0.1 * random.normal(size=(speakers, length)).astype(np.float32)
         for source in range(speakers):
             if (utterance, source) in silent:
                 sources[source] = 0
         noise = 0.05 * random.normal(size=length).astype(np.float32)
-        for name, samples in zip(rows, [sources.sum(0) + noise, *sources], strict=True):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            path = folder / name / f"utterance{utterance}.wav"
+        for kind, samples in zip(rows, [sources.sum(0) + noise, *sources], strict=True):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            path = folder / kind / f"{name}.wav"
             soundfile.write(path, samples, RATE, subtype="FLOAT")
-            rows[name].append([str(path), length])
+            rows[kind].append([str(path), length])
         everything.append(sources)
-    for name, entries in rows.items():
-        (folder / f"{name}.json").write_text(json.dumps(entries))
+    for kind, entries in rows.items():
+        (folder / f"{kind}.json").write_text(json.dumps(entries))
     return everything
 
 
 def rotating_net(folder, everything):
     """The network for this set: estimate c + 1 is source c and some of source c + 1."""
     net = RotatingNet(len(everything[0]))
-    for utterance, sources in enumerate(everything):
-        mixture, _ = soundfile.read(folder / "mix" / f"utterance{utterance}.wav", dtype="float32")
+    for (path, _), sources in zip(json.loads((folder / "mix.json").read_text()), everything, strict=True):
+        mixture, _ = soundfile.read(path, dtype="float32")
         leaky = sources + 0.1 * np.roll(sources, 1, axis=0) + 0.01
         net.known[float(mixture[1])] = np.roll(leaky, 1, axis=0)
     return net
@@ -81,14 +99,19 @@ def checkpoint(tmp_path_factory):
     return str(path)
 
 
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+@pytest.fixture(autouse=True)
+def without_page(monkeypatch):
+    """The page takes seconds to draw; only the tests that look at it have it drawn."""
+    monkeypatch.setattr(evaluate, "write_report", lambda *arguments: None)
 
 
 def run_main(tmp_path, *options):
-    evaluate.main([*map(str, options), "--csv", str(tmp_path / "results.csv"), "--device_target", "CPU"])
-    return rows_of(tmp_path / "results.csv")
+    """The rows of results.csv, and summary.json."""
+    out_dir = tmp_path / "new" / "results"
+    evaluate.main([*map(str, options), "--out_dir", str(out_dir), "--device_target", "CPU"])
+    with open(out_dir / "results.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return rows, json.loads((out_dir / "summary.json").read_text())
 
 
 @pytest.mark.parametrize("speakers", [2, 3, 4])
@@ -96,7 +119,8 @@ def run_main(tmp_path, *options):
 def test_values_and_permutation_of_estimates_in_cyclic_order(tmp_path, monkeypatch, capsys, speakers, batch_size):
     everything = write_set(tmp_path, speakers)
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
-    rows = run_main(tmp_path, "--model_path", "any", "--data_dir", tmp_path, "--batch_size", batch_size)
+    given = ["--model_path", CHECKPOINT, "--data_dir", tmp_path, "--batch_size", batch_size, "--metrics", "si_snr"]
+    rows, _ = run_main(tmp_path, *given)
 
     assert [row["name"] for row in rows] == [f"utterance{number}" for number in range(len(LENGTHS))]
     improvements = []
@@ -119,20 +143,25 @@ def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=1)
     net = rotating_net(tmp_path, everything)
     monkeypatch.setattr(evaluate, "load_model", lambda path: net)
-    rows = run_main(tmp_path, "--model_path", "any", "--data_dir", tmp_path, "--cal_sdr", 1)
+    rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     assert all(row["permutation"] == "1" for row in rows)
     for row in rows:
         assert float(row["sdr_improvement"]) == pytest.approx(float(row["sdr"]) - float(row["sdr_mixture"]), abs=2e-4)
-    mean = np.mean([float(row["sdr_improvement"]) for row in rows])
-    *_, sdr_line, si_snr_line = capsys.readouterr().out.splitlines()
-    assert sdr_line == f"Average SDR improvement: {mean:.2f}"
-    assert si_snr_line.startswith("Average SISNR improvement: ")
+        assert row["sdr_1"] == row["sdr"]
+    improvements = [float(row["sdr_improvement"]) for row in rows]
+    mean, error = np.mean(improvements), np.std(improvements, ddof=1) / np.sqrt(len(rows))
+    *_, si_snr_line, sdr_line, _, last = capsys.readouterr().out.splitlines()
+    assert sdr_line.startswith("| SDR, dB ") and sdr_line.endswith(f"| {mean:.2f} +- {error:.2f} |")
+    assert si_snr_line.startswith("| SI-SNR, dB ") and last.startswith("Average SISNR improvement: ")
+    assert summary["all"]["sdr"]["improvement"]["mean"] == pytest.approx(mean, abs=1e-4)
+    assert summary["facts"]["metrics"] == ["si_snr", "sdr"] and summary["facts"]["device"] == "CPU"
+    assert summary["facts"]["checkpoint_sha256"] == hashlib.sha256(Path(CHECKPOINT).read_bytes()).hexdigest()
 
 
 def test_silent_source_is_left_out_and_said(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=2, silent=[(1, 0), (3, 1)])
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
-    rows = run_main(tmp_path, "--model_path", "any", "--data_dir", tmp_path)
+    rows, _ = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     out = capsys.readouterr().out.splitlines()
     assert [row["si_snr"] == "" for row in rows] == [False, True, False, True, False]
     assert [line.split(":")[0] for line in out if "left out" in line] == ["utterance1", "utterance3"]
@@ -144,37 +173,200 @@ def test_only_silence_is_an_error(tmp_path, monkeypatch):
     everything = write_set(tmp_path, speakers=2, lengths=[2000], silent=[(0, 0)])
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
     with pytest.raises(UserError, match="every utterance has a silent"):
-        run_main(tmp_path, "--model_path", "any", "--data_dir", tmp_path)
-    assert not (tmp_path / "results.csv").exists()
+        run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
+    assert not list(tmp_path.rglob("results.csv"))
 
 
-def test_silent_estimate_counts_as_a_hundred_decibels_of_error():
-    sources = np.random.default_rng(1).normal(size=(2, 3000))
-    row = evaluate.measure(sources.sum(0), sources, np.stack([sources[0], 0 * sources[1]]), cal_sdr=True)
-    assert row["si_snr"] == pytest.approx(0, abs=1e-4)  # 100 and -100
-    assert np.isfinite(row["sdr_improvement"])
+class FilteringNet:
+    """Estimate c is the mixture through a filter of its own, which passes some of a tone or none of it."""
+
+    def __init__(self, speakers, sample_rate):
+        self.options, self.sample_rate = SimpleNamespace(C=speakers, hop=4, gap=100), sample_rate
+
+    def trainable_params(self):
+        return []
+
+    def separate(self, samples):
+        """[T] -> [C, T]."""
+        filters = [[0.8, 0.3, -0.2], [0.5, -0.5, 0.1]][: self.options.C]
+        return np.stack([np.convolve(samples, taps)[: len(samples)] for taps in filters]).astype(np.float32)
+
+    def __call__(self, mixture, lengths, starts):
+        return ms.Tensor(np.stack([self.separate(samples) for samples in mixture.asnumpy()]))
 
 
-def test_estimates_that_are_not_finite_are_an_error():
-    sources = np.ones((2, 100))
+def values_of_libraries(mixture, sources, estimates, rate):
+    """{metric: values [C]} of estimates that are in the order of the sources, and of the mixture, as NAME_mixture."""
+    values = {}
+    for ending, signals in (("", estimates), ("_mixture", np.stack([mixture] * len(sources)))):
+        pairs = list(zip(sources.astype(float), signals.astype(float), strict=True))
+        si_sdr = [fast_bss_eval.si_sdr(*(each[np.newaxis] for each in pair), zero_mean=True) for pair in pairs]
+        values[f"si_snr{ending}"] = np.concatenate(si_sdr)
+        values[f"sdr{ending}"] = mir_eval.separation.bss_eval_sources(sources, signals, compute_permutation=False)[0]
+        values[f"stoi{ending}"] = np.array([pystoi.stoi(*pair, rate) for pair in pairs])
+        if pesq:
+            band = {8000: "nb", 16000: "wb"}[rate]
+            values[f"pesq{ending}"] = np.array([pesq.pesq(rate, *pair, band) for pair in pairs])
+    return values
+
+
+@pytest.mark.filterwarnings("ignore:mir_eval:FutureWarning")
+@pytest.mark.parametrize(
+    ("task", "mode", "rate"),
+    [
+        *(("sep_clean", mode, rate) for mode in ("min", "max") for rate in (8000, 16000)),
+        *((task, mode, 8000) for task in ("sep_noisy", "enh_single", "enh_both") for mode in ("min", "max")),
+    ],
+)
+def test_values_are_those_of_the_libraries_for_every_task(corpus, monkeypatch, task, mode, rate):
+    folder = make_index(corpus, corpus / "index", "--mode", mode, "--sample-rate", rate, task=task) / "cv"
+    index = load_index(str(folder), rate)
+    net = FilteringNet(index.speakers, rate)
+    monkeypatch.setattr(evaluate, "load_model", lambda path: net)
+    metrics = ["si_snr", "sdr", "stoi", *(["pesq"] if pesq else [])]
+    rows, _ = run_main(corpus, "--model_path", CHECKPOINT, "--data_dir", folder, "--metrics", *metrics)
+    for utterance, row in enumerate(rows):
+        mixture, *sources = index.read(utterance, 0, int(index.lengths[utterance]))
+        if mode == "max" and task.startswith("sep"):
+            assert any(np.all(source[-50:] == 0) for source in sources)
+        order = [int(number) - 1 for number in row["permutation"].split()]
+        expected = values_of_libraries(mixture, np.array(sources), net.separate(mixture)[order], rate)
+        for metric in metrics:
+            for name in (metric, f"{metric}_mixture"):
+                assert float(row[name]) == pytest.approx(expected[name].mean(), abs=1e-3)
+                for source, value in enumerate(expected[name]):
+                    assert float(row[f"{name}_{source + 1}"]) == pytest.approx(value, abs=1e-3)
+            improvement = np.mean(expected[metric] - expected[f"{metric}_mixture"])
+            assert float(row[f"{metric}_improvement"]) == pytest.approx(improvement, abs=2e-3)
+
+
+@pytest.mark.parametrize("metric", ["stoi", *(["pesq"] if pesq else [])])
+def test_metric_that_cannot_be_computed_leaves_its_cells_empty(tmp_path, monkeypatch, capsys, metric):
+    everything = write_set(tmp_path, speakers=2, lengths=[8001, 1201, 16003])
+    monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
+    rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path, "--metrics", metric)
+    assert [row[metric] == "" for row in rows] == [row[f"{metric}_2"] == "" for row in rows] == [False, True, False]
+    assert all(row["si_snr"] for row in rows)
+    assert summary["all"][metric]["improvement"]["count"] == 2
+    assert "could not be computed for 1 of 3 mixtures" in capsys.readouterr().out
+
+
+def test_metric_whose_package_is_missing_is_an_error(tmp_path, monkeypatch, checkpoint):
+    write_set(tmp_path, speakers=2, lengths=[2000])
+    monkeypatch.setitem(sys.modules, "pystoi", None)
+    with pytest.raises(UserError, match="--metrics stoi: needs pystoi; pip install pystoi"):
+        run_main(tmp_path, "--model_path", checkpoint, "--data_dir", tmp_path, "--metrics", "stoi")
+
+
+def test_pesq_at_another_rate_is_an_error(tmp_path, monkeypatch):
+    pytest.importorskip("pesq")
+    monkeypatch.setattr(evaluate, "load_model", lambda path: FilteringNet(2, 11025))
+    with pytest.raises(UserError, match=r"--metrics pesq: is defined at 8000 and 16000 Hz, but .* 11025"):
+        run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path, "--metrics", "pesq")
+
+
+def test_estimates_that_are_not_finite_are_an_error(tmp_path, monkeypatch):
+    everything = write_set(tmp_path, speakers=2, lengths=[2000, 3000])
+    everything[1][0, 5] = np.nan
+    monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
     with pytest.raises(UserError, match="NaN"):
-        evaluate.measure(sources.sum(0), sources, np.full((2, 100), np.nan))
+        run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
+
+
+def test_sexes_of_the_speakers(tmp_path, monkeypatch):
+    names = ["19-198-0001_22-1-0002", "22-1-0003_23-2-0001", "other"]
+    everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003], names=names)
+    monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
+    (tmp_path / "SPEAKERS.TXT").write_text(
+        ";ID |SEX|\n19 | F | dev | 1 | A\n22 | F | dev | 2 | B\n23 | M | x | 1 | C\n"
+    )
+    speakers = ["--speakers_file", tmp_path / "SPEAKERS.TXT"]
+    rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path, *speakers)
+    assert [row["sexes"] for row in rows] == ["FF", "FM", ""]
+    assert summary["by_sexes"].keys() == {"FF", "FM"}
+    assert summary["by_sexes"]["FM"]["si_snr"]["estimate"]["mean"] == pytest.approx(float(rows[1]["si_snr"]), abs=1e-4)
+
+
+def test_utterances_separated_again_are_those_that_were_measured(tmp_path):
+    everything = write_set(tmp_path, speakers=3, lengths=[3001, 150000, 2003, 140000, 130000], silent=[(2, 1)])
+    net = rotating_net(tmp_path, everything)
+    index = load_index(str(tmp_path), RATE)
+    shapes = []
+    again = evaluate.separate_utterances(record_shapes(net, shapes), index, [3, 1, 2])
+    assert len(shapes) == 2 and len(set(shapes)) == 1  # of three batches
+    for utterance, (mixture, sources, estimates) in zip([3, 1, 2], again, strict=True):
+        np.testing.assert_array_equal(mixture, index.read(utterance, 0, int(index.lengths[utterance]))[0])
+        np.testing.assert_array_equal(sources, everything[utterance])
+        known = everything[utterance] + 0.1 * np.roll(everything[utterance], 1, axis=0) + 0.01
+        if utterance == 2:  # whose source is silent: as the network gives them
+            known = np.roll(known, 1, axis=0)
+        np.testing.assert_allclose(estimates, known, atol=1e-6)
+
+
+def test_page_has_the_numbers_and_the_signals_of_the_best_the_median_and_the_worst(tmp_path, monkeypatch, capsys):
+    names = ["good", "<b>bad", "middle", "mute"]
+    everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003, 2500], silent=[(3, 0)], names=names)
+    net = rotating_net(tmp_path, everything)
+    for estimates, noise in zip(net.known.values(), (0.001, 0.1, 0.01, 0), strict=True):
+        estimates += noise * np.random.default_rng(0).normal(size=estimates.shape)
+    monkeypatch.setattr(evaluate, "load_model", lambda path: net)
+    monkeypatch.setattr(evaluate, "write_report", report.write_report)
+    rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
+    file = tmp_path / "new" / "results" / "report.html"
+    assert any(line.startswith(f"{file}: ") for line in capsys.readouterr().out.splitlines())
+    page = Page(file.read_text(encoding="utf-8"))
+    assert f"SI-SNR improvement+{summary['all']['si_snr']['improvement']['mean']:.2f} dB" in page.text
+    assert "1 left out of the averages" in page.text and "mute" not in page.text
+    players = iter(page.all("audio"))
+    for kind, utterance in (("Best", 0), ("Median", 2), ("Worst", 1)):
+        assert f"{kind}: +{float(rows[utterance]['si_snr_improvement']):.2f} dB{names[utterance]} · " in page.text
+        sources = everything[utterance]
+        mixture, _ = soundfile.read(tmp_path / "mix" / f"{names[utterance]}.wav", dtype="float32")
+        estimates = np.roll(list(net.known.values())[utterance], -1, axis=0)
+        for expected in (mixture, sources[0], estimates[0], sources[1], estimates[1]):
+            heard, rate = soundfile.read(io.BytesIO(base64.b64decode(next(players)["src"].split(",")[1])))
+            assert rate == RATE and len(heard) == len(expected)
+            assert np.corrcoef(heard, expected)[0, 1] > 0.9999
+    assert next(players, None) is None
+
+
+def record_shapes(net, shapes):
+    """The same network; the shapes of what it is given go into the list."""
+
+    def separate(mixture, lengths, starts):
+        shapes.append((mixture.shape, lengths.shape))
+        return net(mixture, lengths, starts)
+
+    separate.options = net.options
+    return separate
+
+
+def reversed_index(folder, new):
+    new.mkdir()
+    for file in folder.glob("*.json"):
+        (new / file.name).write_text(json.dumps(json.loads(file.read_text())[::-1]))
+    return new
 
 
 @pytest.mark.slow
-def test_real_network_scores_the_same_in_any_batch(tmp_path, checkpoint):
-    write_set(tmp_path, speakers=2, lengths=[1501, 2003, 1999])
+def test_real_network_scores_the_same_in_any_batch_and_order(tmp_path, checkpoint):
+    write_set(tmp_path, speakers=2, lengths=[15010, 20030, 19990, 70011, 64000, 33333, 81234])
     net = evaluate.load_model(checkpoint)
-    index = load_index(str(tmp_path), RATE)
-    alone, together = (evaluate.evaluate(net, index, batch_size) for batch_size in (1, 3))
-    for one, other in zip(alone, together, strict=True):
-        assert one["permutation"] == other["permutation"]
-        assert one["si_snr_improvement"] == pytest.approx(other["si_snr_improvement"], abs=1e-3)
+    folders = [tmp_path, reversed_index(tmp_path, tmp_path / "reversed")]
+    runs = [
+        {row["name"]: row for row in evaluate.evaluate(net, load_index(str(folder), RATE), batch_size)}
+        for folder in folders
+        for batch_size in (1, 3)
+    ]
+    for name, one in runs[0].items():
+        for run in runs[1:]:
+            assert one["permutation"] == run[name]["permutation"]
+            assert one["si_snr_improvement"] == pytest.approx(run[name]["si_snr_improvement"], abs=1e-4)
 
 
 def test_real_network_from_its_file(tmp_path, checkpoint, capsys):
     write_set(tmp_path, speakers=2, lengths=[2003, 2003])
-    rows = run_main(tmp_path, "--model_path", checkpoint, "--data_dir", tmp_path)
+    rows, _ = run_main(tmp_path, "--model_path", checkpoint, "--data_dir", tmp_path)
     out = capsys.readouterr().out.splitlines()
     assert "CPU" in out[0] and checkpoint in out[0]
     mean = np.mean([float(row["si_snr_improvement"]) for row in rows])
@@ -188,11 +380,13 @@ def test_other_number_of_speakers_is_an_error(tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--batch_size", "0"), ("--num_workers", "0"), ("--csv", "no/such/r.csv"), ("--csv", ".")]
+    ("option", "value"),
+    [("--batch_size", "0"), ("--num_workers", "0"), ("--out_dir", "file"), ("--out_dir", "file/below")],
 )
 def test_bad_values_are_errors_before_any_work(tmp_path, monkeypatch, option, value):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=option):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=value if option == "--out_dir" else option):
         evaluate.main(["--model_path", "none.ckpt", "--data_dir", "none", option, value])
 
 

@@ -259,13 +259,12 @@ def test_enhancement_from_the_index_to_the_evaluation(corpus, tmp_path, task, ca
         [
             f"--model_path={tmp_path / 'run' / 'last.ckpt'}",
             f"--data_dir={folder}",
-            f"--csv={tmp_path / 'results.csv'}",
-            "--cal_sdr=1",
+            f"--out_dir={tmp_path / 'results'}",
             "--device_target=CPU",
         ]
     )
     assert "Average SISNR improvement: " in capsys.readouterr().out
-    with open(tmp_path / "results.csv") as file:
+    with open(tmp_path / "results" / "results.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["permutation"] for row in rows] == ["1", "1"]
     signals = whole(load_index(folder, 8000))["a_b"]

@@ -192,7 +192,7 @@ class TestQuickstart:
 
 class TestLaunch:
     TRAIN = ("run_standalone_train.sh", "3", "--train_dir", "my data/tr")
-    EVALUATE = ("run_eval.sh", "0", "best.ckpt", "data/tt", "--cal_sdr", "1")
+    EVALUATE = ("run_eval.sh", "0", "best.ckpt", "data/tt", "--metrics", "sdr")
 
     def test_train(self, checkout):
         result = checkout.run(*self.TRAIN)
@@ -205,7 +205,7 @@ class TestLaunch:
         checkout.run(*self.EVALUATE, DEVICE_TARGET="CPU")
         assert checkout.log("eval.log") == (
             f"output of -u {checkout.root}/evaluate.py --device_id 0 --device_target CPU --model_path best.ckpt"
-            " --data_dir data/tt --cal_sdr 1\n"
+            " --data_dir data/tt --metrics sdr\n"
         )
 
     def test_checkout_environment_comes_first(self, checkout):

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from test_metrics import paper_si_snr
 
+import recordings
 import separate as script
 from checkpoint import write_checkpoint
 from config import NetworkOptions
@@ -301,6 +302,19 @@ def test_resampling_is_said_once(tmp_path, band_main, capsys):
     assert capsys.readouterr().out.count("resampled from 48000 Hz") == 1
 
 
+@pytest.mark.parametrize("ending", ["mp3", "ogg", "flac"])
+def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
+    """Pieces are found in it to the sample: the estimates add up to the file as it is read from its start."""
+    path = tmp_path / f"x.{ending}"
+    soundfile.write(path, np.stack([tones(25 * 44100 + 5, 44100).sum(0)] * 2, axis=1), 44100)
+    band_main(path)
+    given = soundfile.read(path)[0].mean(1)
+    estimates = np.stack([soundfile.read(tmp_path / "out" / f"x_s{number}.wav")[0] for number in (1, 2)])
+    assert estimates.shape == (2, len(given))
+    inside = slice(4410, -4410)
+    np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
+
+
 def test_standard_input_to_standard_output(checkpoint):
     mixture = tones(1600, 16000).sum(0)
     given = io.BytesIO()
@@ -318,14 +332,14 @@ def test_standard_input_to_standard_output(checkpoint):
 def test_memory_is_flat_in_the_length_of_a_recording(tmp_path, band_main, monkeypatch):
     """Neither the recording nor the estimates are ever whole in memory: the largest array is a piece."""
     largest = []
-    read = script.read_audio
+    decode = recordings.decode_open
 
     def noted(*args, **options):
-        samples = read(*args, **options)
+        samples = decode(*args, **options)
         largest.append(len(samples))
         return samples
 
-    monkeypatch.setattr(script, "read_audio", noted)
+    monkeypatch.setattr(recordings, "decode_open", noted)
     band_main(write(tmp_path / "long.wav", np.tile(tones(8000, 8000).sum(0), 300), subtype="PCM_16"))
     assert soundfile.info(tmp_path / "out" / "long_s1.wav").frames == 300 * 8000
     assert len(largest) > 20

@@ -1,0 +1,56 @@
+"""Work for all cores, done in other processes while this one makes more of it."""
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+
+import loky
+
+from errors import UserError
+
+MOST_PROCESSES = 16
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def map_in_processes(function, items):
+    """`function(*item)` of each item, in order, in as many processes as there are cores, which start the same function
+    on later items meanwhile.
+
+    The items are made here, as they are needed: no more than two for each process wait or are worked on. `function` is
+    that of a module, which the processes import; they do not import the script that was started, unlike those of the
+    standard library.
+
+    Yields the results. What `function` raises is raised here; UserError if a process dies. However it ends but well,
+    the processes are killed; when it ends well they wait some seconds for more work.
+    """
+    processes = min(loky.cpu_count(), MOST_PROCESSES)
+    executor = loky.get_reusable_executor(processes, initializer=_start, initargs=(os.getpid(),), env=ONE_THREAD)
+    waiting = deque()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, *item))
+            while waiting and (waiting[0].done() or len(waiting) >= 2 * processes):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BaseException as error:
+        executor.shutdown(kill_workers=True)
+        if isinstance(error, loky.BrokenProcessPool):
+            raise UserError(
+                "a process that measures was killed, out of memory perhaps; free some and start again"
+            ) from None
+        raise
+
+
+def _start(parent):
+    """In a new process: leave Ctrl-C to the parent, and end when it is gone, however it was ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

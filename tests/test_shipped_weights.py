@@ -1,0 +1,93 @@
+"""checkpoints/: what its README says of each file, and that the scripts work with them out of the box."""
+
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.signal import resample_poly
+from test_metrics import paper_si_snr
+
+import export
+from checkpoint import SHIPPED, path_or_shipped, read_checkpoint
+from data import load_index
+from evaluate import evaluate
+from model import load_model
+from preprocess import main as preprocess
+
+ROOT = Path(__file__).resolve().parent.parent
+CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")
+FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
+LEAST_IMPROVEMENT = 6.0  # dB of the first network on every tenth dev mixture
+
+
+def test_cards_name_every_file_with_its_checksum():
+    assert sum(file.stat().st_size for file in FILES) < 8e6
+    told = dict(re.findall(r"`(\S+\.ckpt)`.*?`([0-9a-f]{64})`", CARDS, re.DOTALL))
+    assert told == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_files_hold_a_network_for_two_speakers_and_nobodys_folders(file):
+    checkpoint = read_checkpoint(file)
+    assert (checkpoint.options.C, checkpoint.sample_rate, checkpoint.progress) == (2, 8000, {})
+    assert checkpoint.options.causal == ("causal" in file.name)
+    assert not [name for name in checkpoint.parameters if name.startswith(("optimizer", "ema"))]
+
+
+def test_default_is_said(capsys):
+    path = path_or_shipped(None)
+    assert Path(path) in FILES
+    assert f"no --model_path: taking {path}" in capsys.readouterr().out
+    assert path_or_shipped("other.ckpt", causal=True) == "other.ckpt"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture(scope="module")
+def dev_set(shared, tmp_path_factory):
+    """Every tenth of the dev mixtures, whose speakers the networks never heard."""
+    folder, speech = tmp_path_factory.mktemp("dev"), shared / "speech"
+    table = speech / "metadata" / "Libri2Mix" / "libri2mix_dev-clean.csv"
+    header, *rows = table.read_text().splitlines()
+    (folder / table.name).write_text("\n".join([header, *rows[::10], ""]))
+    preprocess([f"--librispeech-dir={speech / 'LibriSpeech'}", f"--metadata-dir={folder}", f"--out-dir={folder}"])
+    return load_index(str(folder / "cv"), 8000)
+
+
+@pytest.mark.slow
+def test_the_first_separates_speakers_that_it_never_heard(dev_set, device):
+    rows = evaluate(load_model(path_or_shipped(None)), dev_set, batch_size=2)
+    assert len(rows) == 20
+    assert np.mean([row["si_snr_improvement"] for row in rows]) > LEAST_IMPROVEMENT
+
+
+@pytest.mark.slow
+def test_a_strangers_recording_is_separated_by_one_command(dev_set, tmp_path):
+    """48 kHz, stereo, 16 bits; from another folder, without any option but where the result goes."""
+    audio = dev_set.read(0, 0, int(dev_set.lengths[0]))  # [1 + C, T] at 8 kHz
+    mixture, *sources = (resample_poly(signal, 6, 1) for signal in audio.astype(np.float64))
+    stereo = np.stack([mixture, 0.5 * mixture], axis=1)
+    soundfile.write(tmp_path / "theirs.wav", stereo / np.abs(stereo).max(), 48000, subtype="PCM_16")
+    command = [sys.executable, str(ROOT / "separate.py"), "theirs.wav", "--out_dir", "separated"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "no --model_path: taking" in result.stdout
+    estimates = []
+    for number in (1, 2):
+        samples, rate = soundfile.read(tmp_path / "separated" / f"theirs_s{number}.wav")
+        assert rate == 48000 and samples.shape == mixture.shape
+        estimates.append(samples)
+    after = max(np.mean([paper_si_snr(*pair) for pair in zip(sources, order, strict=True)])
+                for order in (estimates, estimates[::-1]))  # fmt: skip
+    assert after - np.mean([paper_si_snr(source, mixture) for source in sources]) > 3
+
+
+@pytest.mark.slow
+def test_export_takes_it_too(tmp_path, capsys):
+    export.main(["--file_name", str(tmp_path / "net"), "--length", "1", "--device_target", "CPU"])
+    assert "no --model_path: taking" in capsys.readouterr().out
+    assert (tmp_path / "net.mindir").exists()
