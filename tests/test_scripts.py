@@ -157,7 +157,8 @@ class TestQuickstart:
         assert result.returncode == 0, result.stderr
         lines = result.stdout.splitlines()
         assert lines[-1] == "Average SISNR improvement: 7.50"
-        assert lines[-2].endswith(f"{checkout.root}/quickstart/run-1/separated")
+        assert lines[-2].endswith(f"{checkout.root}/quickstart/run-1/results/report.html")
+        assert lines[-3].endswith(f"{checkout.root}/quickstart/run-1/separated")
         steps = [call for call in checkout.calls() if "quickstart/" in call]
         scripts = ["scripts.make_corpus", "preprocess.py", "separate.py", "train.py", "evaluate.py", "separate.py"]
         scripts.append("export.py")
