@@ -216,9 +216,9 @@ def write_estimates(recording, blocks, encoding):
             subtype = "FLOAT"
             write_wavs(partials, recording, blocks(), subtype)
     if not recording.targets:
-        with open(partials[0], "rb") as file:
-            shutil.copyfileobj(file, sys.__stdout__.buffer)
-        sys.__stdout__.buffer.flush()
+        with open(partials[0], "rb") as file, standard_output() as stream:
+            shutil.copyfileobj(file, stream)
+            stream.flush()
     return subtype, peak
 
 
@@ -249,6 +249,18 @@ def new_wav(path, recording, signal, subtype):
     return file
 
 
+@contextmanager
+def standard_output():
+    """Give standard output's bytes to write to. Raises UserError if it is full, or if what read it has ended."""
+    try:
+        yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # where Python puts the rest as it ends
+        raise UserError(
+            f"standard output: cannot be written ({error.strerror}); is there room, and does what reads it still run?"
+        ) from None
+
+
 class WavStream:
     """A wav of 32-bit floats on standard output, written as it comes, a channel a speaker.
 
@@ -256,24 +268,26 @@ class WavStream:
     """
 
     def __init__(self, sample_rate, channels):
-        # Not sys.stdout, which may be turned aside for what is said to a person.
-        self.stream, self.sample_rate, self.channels, self.bytes = sys.__stdout__.buffer, sample_rate, channels, 0
+        self.sample_rate, self.channels, self.bytes = sample_rate, channels, 0
         self.write_header(2**32 - 1)
 
     def write_header(self, size):
         frame = 4 * self.channels
         form = struct.pack("<HHIIHH", 3, self.channels, self.sample_rate, self.sample_rate * frame, frame, 32)
-        self.stream.write(struct.pack("<4sI8sI", b"RIFF", min(size + 36, 2**32 - 1), b"WAVEfmt ", len(form)) + form)
-        self.stream.write(struct.pack("<4sI", b"data", size))
+        with standard_output() as stream:
+            stream.write(struct.pack("<4sI8sI", b"RIFF", min(size + 36, 2**32 - 1), b"WAVEfmt ", len(form)) + form)
+            stream.write(struct.pack("<4sI", b"data", size))
+            stream.flush()
 
     def write(self, estimates):
         """Write estimates [C, n] and pass them on at once."""
-        self.stream.write(np.ascontiguousarray(estimates.T, "<f4").tobytes())
-        self.stream.flush()
+        with standard_output() as stream:
+            stream.write(np.ascontiguousarray(estimates.T, "<f4").tobytes())
+            stream.flush()
         self.bytes += 4 * estimates.size
 
     def close(self):
-        if self.stream.seekable() and self.bytes < 2**32:
-            self.stream.seek(0)
+        if sys.__stdout__.seekable() and self.bytes < 2**32:
+            with standard_output() as stream:
+                stream.seek(0)
             self.write_header(self.bytes)
-            self.stream.flush()

@@ -264,7 +264,7 @@ def made(facts):
         "<p>An improvement is the estimate's value less the mixture's, against the same source, averaged over the"
         " sources of a mixture and then over the mixtures; ± is the standard error of that mean. Estimates are assigned"
         " to sources by the highest SI-SNR.</p>\n"
-        "<p>Pictures show the waveform above the spectrogram, 70 dB of it. Estimates have the levels that add up to the"
+        "<p>Pictures show the waveform above the spectrogram. Estimates have the levels that add up to the"
         " mixture, and all signals of an example are made louder or quieter together.</p>"
     )
 

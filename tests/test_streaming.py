@@ -163,6 +163,22 @@ def test_bad_standard_input_is_one_line(checkpoint, given, message):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("options", [["--streaming", "-"], ["-"]])
+def test_an_output_that_nobody_reads_on_is_one_line(checkpoint, options, tmp_path):
+    (tmp_path / "x.wav").write_bytes(as_wav(noise(40000)))
+    command = [sys.executable, "separate.py", "--model_path", checkpoint, "--device_target", "CPU", *options]
+    pipe = subprocess.PIPE
+    with (
+        open(tmp_path / "x.wav", "rb") as given,
+        subprocess.Popen(command, cwd=ROOT, stdin=given, stdout=pipe, stderr=pipe) as process,
+    ):
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 2
+    assert b"error: standard output: cannot be written (Broken pipe)" in errors.splitlines()[-1]
+    assert b"Traceback" not in errors
+
+
 @pytest.mark.parametrize(
     "options",
     [["a.wav"], ["--streaming", "a.wav"], ["--streaming", "-", "--out_dir", "x"], ["-"], ["a.wav", "--out_dir", "x",
