@@ -42,11 +42,34 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
     Raises UserError if the folder cannot be written or the disk is full.
     """
     # By their place in the network: their own names change when another cell takes the network in.
-    parameters = [*net.parameters_and_names(), *extra_parameters]
+    _write(path, net.options, net.sample_rate, progress or {}, [*net.parameters_and_names(), *extra_parameters])
+
+
+def publish(source, target):
+    """Write a checkpoint's network to `target`, without what training goes on from, and in float16: half the bytes.
+
+    Raises UserError as `read_checkpoint` and `write_checkpoint` do, and if a number is too large for float16.
+    """
+    checkpoint = read_checkpoint(source)
+    parameters = []
+    for name, parameter in checkpoint.parameters.items():
+        if not _is_memory(name):
+            with np.errstate(over="ignore"):
+                half = parameter.asnumpy().astype(np.float16)
+            if not np.isfinite(half).all():
+                raise UserError(
+                    f"{source}: {name} has numbers beyond 65504, the largest of float16; copy the file instead"
+                )
+            parameters.append((name, ms.Parameter(ms.Tensor(half), name=name)))
+    _write(target, checkpoint.options, checkpoint.sample_rate, {}, parameters)
+
+
+def _write(path, options, sample_rate, progress, parameters):
+    """Write a checkpoint of pairs of a name and a parameter."""
     description = {
-        "network": net.options.to_json(),
-        "sample_rate": str(net.sample_rate),
-        "progress": json.dumps(progress or {}),
+        "network": options.to_json(),
+        "sample_rate": str(sample_rate),
+        "progress": json.dumps(progress),
     }
     path = str(path)
     if not path.endswith(".ckpt"):

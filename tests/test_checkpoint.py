@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from checkpoint import average_weights, read_checkpoint, restore, restore_fitting, write_checkpoint
+from checkpoint import average_weights, publish, read_checkpoint, restore, restore_fitting, write_checkpoint
 from config import NetworkOptions
 from errors import UserError
 from model import ConvTasNet, load_model
@@ -163,3 +163,21 @@ def test_what_has_no_place_is_said_and_what_fits_nothing_is_refused(net):
     assert len(lines) == 1 + len(names) - 1 + 1
     with pytest.raises(UserError, match="none of its layers has the shape"):
         restore_fitting(list(names.items()), {"old": ms.Tensor([1.0])}, "a.ckpt")
+
+
+def test_published_weights_are_half_as_large_and_all_that_is_needed(net, tmp_path):
+    moment = ms.Parameter(ms.Tensor(np.ones(1000), ms.float32), name="moment")
+    write_checkpoint(tmp_path / "run.ckpt", net, {"options": {"train_dir": "mine"}}, [("optimizer.moment", moment)])
+    publish(tmp_path / "run.ckpt", tmp_path / "small.ckpt")
+    checkpoint = read_checkpoint(tmp_path / "small.ckpt")
+    assert (checkpoint.options, checkpoint.sample_rate, checkpoint.progress) == (OPTIONS, 16000, {})
+    assert all(parameter.dtype == ms.float16 for parameter in checkpoint.parameters.values())
+    loaded = dict(load_model(tmp_path / "small.ckpt").parameters_and_names())
+    assert loaded.keys() == checkpoint.parameters.keys()
+    for name, parameter in net.parameters_and_names():
+        assert loaded[name].dtype == ms.float32
+        np.testing.assert_allclose(loaded[name].asnumpy(), parameter.asnumpy(), rtol=2**-11, atol=1e-7)
+    dict(net.parameters_and_names())["decoder.weight"].set_data(ms.Tensor(np.full((12, 8), 1e5, np.float32)))
+    write_checkpoint(tmp_path / "run.ckpt", net)
+    with pytest.raises(UserError, match=r"decoder\.weight has numbers beyond 65504"):
+        publish(tmp_path / "run.ckpt", tmp_path / "small.ckpt")
