@@ -164,7 +164,7 @@ TRAINING = {
 
 MODEL_FILE = {
     "model_path": dict(
-        default=None, help="checkpoint written by train.py or convert.py; default: one of checkpoints/, which is said"
+        default=None, help="checkpoint written by train.py or convert.py; default: that of checkpoints/, which is said"
     ),
 }
 

@@ -83,12 +83,14 @@ def check(args):
         raise UserError("--encoding, --channel: --streaming takes one channel and gives floats; leave them out")
     if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:
         raise UserError(f"--chunk {args.chunk:g}: only --streaming uses it; add that, or leave it out")
+    if args.streaming and not args.model_path:
+        raise UserError("--streaming: needs a causal network, which does not come along; name one by --model_path")
     require_positive(args, "chunk")
 
 
 def prepare(args):
     set_device(args.device_target, args.device_id)
-    return load_model(path_or_shipped(args.model_path, causal=args.streaming))
+    return load_model(path_or_shipped(args.model_path))
 
 
 def separate_standard_input(net, channel, encoding):

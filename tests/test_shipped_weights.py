@@ -13,8 +13,10 @@ from scipy.signal import resample_poly
 from test_metrics import paper_si_snr
 
 import export
+import separate
 from checkpoint import SHIPPED, path_or_shipped, read_checkpoint
 from data import load_index
+from errors import UserError
 from evaluate import evaluate
 from model import load_model
 from preprocess import main as preprocess
@@ -35,7 +37,6 @@ def test_cards_name_every_file_with_its_checksum():
 def test_files_hold_a_network_for_two_speakers_and_nobodys_folders(file):
     checkpoint = read_checkpoint(file)
     assert (checkpoint.options.C, checkpoint.sample_rate, checkpoint.progress) == (2, 8000, {})
-    assert checkpoint.options.causal == ("causal" in file.name)
     assert not [name for name in checkpoint.parameters if name.startswith(("optimizer", "ema"))]
 
 
@@ -43,8 +44,13 @@ def test_default_is_said(capsys):
     path = path_or_shipped(None)
     assert Path(path) in FILES
     assert f"no --model_path: taking {path}" in capsys.readouterr().out
-    assert path_or_shipped("other.ckpt", causal=True) == "other.ckpt"
+    assert path_or_shipped("other.ckpt") == "other.ckpt"
     assert capsys.readouterr().out == ""
+
+
+def test_streaming_needs_a_causal_network_of_the_users():
+    with pytest.raises(UserError, match="needs a causal network"):
+        separate.main(["--streaming", "-"])
 
 
 @pytest.fixture(scope="module")
