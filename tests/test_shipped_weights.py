@@ -24,7 +24,7 @@ from preprocess import main as preprocess
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")
 FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
-LEAST_IMPROVEMENT = 6.0  # dB of the first network on every tenth dev mixture
+LEAST_IMPROVEMENT = 5.7  # dB of the network on every tenth dev mixture, where it had 6.20 when it was shipped
 
 
 def test_cards_name_every_file_with_its_checksum():
