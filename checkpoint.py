@@ -60,12 +60,12 @@ def publish(source, target):
                 raise UserError(
                     f"{source}: {name} has numbers beyond 65504, the largest of float16; copy the file instead"
                 )
-            parameters.append((name, ms.Parameter(ms.Tensor(half), name=name)))
+            parameters.append((name, ms.Tensor(half)))
     _write(target, checkpoint.options, checkpoint.sample_rate, {}, parameters)
 
 
 def _write(path, options, sample_rate, progress, parameters):
-    """Write a checkpoint of pairs of a name and a parameter."""
+    """Write a checkpoint of pairs of a name and a parameter or tensor."""
     description = {
         "network": options.to_json(),
         "sample_rate": str(sample_rate),
@@ -151,7 +151,8 @@ def restore_fitting(targets, parameters, path):
         if name not in fitted:
             there = f"has it of shape {stored_shapes[name]}" if name in stored_shapes else "has none"
             lines.append(f"{path}: {there}: {name} {tuple(parameter.shape)} begins anew")
-    unused = [name for name in stored_shapes if name not in dict(targets)]
+    names = dict(targets)
+    unused = [name for name in stored_shapes if name not in names]
     return [*lines, *(f"{path}: {name} has no place in this network" for name in unused)]
 
 

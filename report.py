@@ -12,7 +12,7 @@ import numpy as np
 from files import whole_file
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
 from pieces import mixture_gains
-from summary import NAMES, sources_of
+from summary import DIGITS, NAMES, sources_of
 from watch import duration
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -288,7 +288,7 @@ def spoken(sexes):
 def named(metric):
     """Name, unit and decimals of a metric."""
     name, _, unit = NAMES[metric].partition(", ")
-    return name, unit, 3 if metric == "stoi" else 2
+    return name, unit, DIGITS[metric]
 
 
 def number(value, digits=2):

@@ -22,6 +22,7 @@ from files import whole_file
 from tables import print_markdown
 
 NAMES = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "stoi": "STOI", "pesq": "PESQ"}
+DIGITS = {"si_snr": 2, "sdr": 2, "stoi": 3, "pesq": 2}  # that are told: STOI has a range of 1
 KINDS = {"mixture": "_mixture", "estimate": "", "improvement": "_improvement"}  # how the columns of a metric end
 BAND_LIMITS = (-5, -2, 0, 2, 5)  # dB
 BANDS = ("below -5", "-5 to -2", "-2 to 0", "0 to 2", "2 to 5", "above 5")
@@ -92,7 +93,7 @@ def print_summary(summary):
     """Print the means of all utterances as a table, and which values are missing."""
     table = [["", "mixture", "estimate", "improvement"]]
     for metric, kinds in summary["all"].items():
-        digits = 3 if metric == "stoi" else 2  # STOI has a range of 1
+        digits = DIGITS[metric]
         cells = [f"{kinds[kind]['mean']:.{digits}f}" if kinds[kind]["count"] else "none" for kind in KINDS]
         if kinds["improvement"]["count"] > 1:
             cells[-1] += f" +- {kinds['improvement']['standard_error']:.{digits}f}"

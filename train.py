@@ -128,9 +128,11 @@ class Training:
         args, last = self.args, self.path("last.ckpt")
         if not os.path.exists(last):
             return args.continue_from
-        began = read_checkpoint(last).progress.get("options", {})
-        for name, given in (("continue_from", args.continue_from), ("init_from", args.init_from)):
-            if given and began.get(name) != given and os.path.realpath(given) != os.path.realpath(last):
+        name = "continue_from" if args.continue_from else "init_from"  # never both: check_training
+        given = getattr(args, name)
+        if given and os.path.realpath(given) != os.path.realpath(last):
+            began = read_checkpoint(last).progress.get("options", {})
+            if began.get(name) != given:
                 raise UserError(
                     f"--save_folder {args.save_folder}: holds a run already, which --{name} {given} would write over;"
                     " leave that out to go on, or choose another folder"
