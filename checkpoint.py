@@ -156,6 +156,19 @@ def restore_fitting(targets, parameters, path):
     return [*lines, *(f"{path}: {name} has no place in this network" for name in unused)]
 
 
+def without_look_ahead(parameters):
+    """`Checkpoint.parameters` for a causal network: each depthwise tap hears the frame that it heard, or, if that is
+    ahead, is gone. The first taps, which now reach further back, begin with zeros.
+    """
+    moved = dict(parameters)
+    for name, parameter in parameters.items():
+        if name.endswith("depthwise.weight") and not _is_memory(name):
+            taps = parameter.asnumpy()  # [P, H], from the earliest frame to the latest
+            ahead = len(taps) // 2
+            moved[name] = ms.Tensor(np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]]))
+    return moved
+
+
 def _is_memory(name):
     """Whether a parameter of a checkpoint is the optimiser's or the moving average's, and not the network's."""
     return name.startswith(("optimizer.", "ema."))

@@ -145,7 +145,8 @@ TRAINING = {
     "continue_from": dict(default=None, help="checkpoint of an earlier run in another folder, to go on from"),
     "init_from": dict(
         default=None,
-        help="checkpoint whose weights, and nothing else, a new run begins with; layers of another shape begin anew",
+        help="checkpoint whose weights, and nothing else, a new run begins with; layers of another shape begin anew,"
+        " and a causal network leaves out what looks ahead",
     ),
     "save_every": dict(type=int, default=1000, help="steps from one last.ckpt to the next; 0: after epochs only"),
     "keep_checkpoint_max": dict(

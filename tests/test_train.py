@@ -20,11 +20,11 @@ import soundfile
 from small_training import command, history, write_set
 
 import train
-from checkpoint import read_checkpoint
-from config import parse
+from checkpoint import read_checkpoint, write_checkpoint
+from config import NetworkOptions, parse
 from data import load_index
 from errors import UserError
-from model import load_model
+from model import ConvTasNet, load_model
 from ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,6 +220,27 @@ def test_weights_that_do_not_fit_begin_anew_and_are_named(three_epochs, index, d
         same = parameter.shape == stored[name].shape and np.array_equal(parameter.asnumpy(), stored[name].asnumpy())
         assert same == (name != "separator.conv_masks.weight"), name
         np.testing.assert_array_equal(averages[f"ema.{name}"].asnumpy(), parameter.asnumpy())
+
+
+@pytest.mark.parametrize("P", [3, 5])
+def test_a_causal_network_begins_with_the_taps_that_do_not_look_ahead(index, device, tmp_path, P):
+    """Without them, the network that looks ahead gives what the causal one gives that begins with it."""
+    options = NetworkOptions(N=16, L=8, B=8, H=12, X=2, R=1, P=P, norm_type="cLN")
+    ahead = ConvTasNet(options, 8000, seed=1)
+    for name, parameter in ahead.parameters_and_names():
+        if name.endswith("depthwise.weight"):
+            taps = parameter.asnumpy().copy()
+            taps[P // 2 + 1 :] = 0
+            parameter.set_data(ms.Tensor(taps))
+    path = str(tmp_path / "ahead.ckpt")
+    write_checkpoint(path, ahead)
+    args = command(index, "unused", "--init_from", path, "--causal", "1", "--norm_type", "cLN", "--P", str(P))
+    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
+    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+    assert f"{path}: had causal 0, here 1" in training.state.begin_with(path)
+    mixture = ms.Tensor(np.random.default_rng(0).standard_normal((1, 400)), ms.float32)
+    expected, ours = (net(mixture).asnumpy() for net in (ahead, training.net))
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 @pytest.mark.slow
