@@ -12,7 +12,7 @@ import numpy as np
 from files import whole_file
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
 from pieces import mixture_gains
-from summary import DIGITS, NAMES, sources_of
+from summary import DIGITS, NAMES, in_digits, sources_of
 from watch import duration
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -293,7 +293,7 @@ def named(metric):
 
 def number(value, digits=2):
     """A number as HTML, with a minus sign and not a hyphen."""
-    return "none" if value is None else f"{value:.{digits}f}".replace("-", "&minus;")
+    return in_digits(value, digits).replace("-", "&minus;")
 
 
 def signed(value, digits=2):

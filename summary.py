@@ -89,12 +89,17 @@ def statistics_of(values):
     }
 
 
+def in_digits(value, digits):
+    """A number, or none, in so many decimals; what rounds to zero has no sign."""
+    return "none" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
 def print_summary(summary):
     """Print the means of all utterances as a table, and which values are missing."""
     table = [["", "mixture", "estimate", "improvement"]]
     for metric, kinds in summary["all"].items():
         digits = DIGITS[metric]
-        cells = [f"{kinds[kind]['mean']:.{digits}f}" if kinds[kind]["count"] else "none" for kind in KINDS]
+        cells = [in_digits(kinds[kind]["mean"], digits) for kind in KINDS]
         if kinds["improvement"]["count"] > 1:
             cells[-1] += f" +- {kinds['improvement']['standard_error']:.{digits}f}"
         table.append([NAMES[metric], *cells])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import columns
-from summary import BANDS, print_summary, statistics_of, summarize, write_csv, write_summary
+from summary import BANDS, in_digits, print_summary, statistics_of, summarize, write_csv, write_summary
 
 random = np.random.default_rng(0)
 METRICS = ["si_snr", "pesq"]
@@ -81,6 +81,11 @@ def test_one_utterance_of_unknown_speakers(capsys):
         [" SI-SNR, dB ", " 1.25    ", " 1.25     ", " 1.25        "],
         [" PESQ       ", " 1.25    ", " 1.25     ", " 1.25        "],
     ]
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    values = [-0.004, 0.004, -0.006, -1.5, None]
+    assert [in_digits(value, 2) for value in values] == ["0.00", "0.00", "-0.01", "-1.50", "none"]
 
 
 def test_metric_without_any_value_is_told(capsys):
