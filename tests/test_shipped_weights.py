@@ -24,7 +24,7 @@ from preprocess import main as preprocess
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")
 FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
-LEAST_IMPROVEMENT = 5.7  # dB of the network on every tenth dev mixture, where it had 6.20 when it was shipped
+LEAST_IMPROVEMENT = 5.8  # dB of the network on every tenth dev mixture, where it had 6.27 when it was shipped
 
 
 def test_cards_name_every_file_with_its_checksum():
@@ -74,7 +74,7 @@ def test_the_first_separates_speakers_that_it_never_heard(dev_set, device):
 @pytest.mark.slow
 def test_a_strangers_recording_is_separated_by_one_command(dev_set, tmp_path):
     """48 kHz, stereo, 16 bits; from another folder, without any option but where the result goes."""
-    audio = dev_set.read(0, 0, int(dev_set.lengths[0]))  # [1 + C, T] at 8 kHz
+    audio = dev_set.read(3, 0, int(dev_set.lengths[3]))  # [1 + C, T] at 8 kHz, of a woman and a man
     mixture, *sources = (resample_poly(signal, 6, 1) for signal in audio.astype(np.float64))
     stereo = np.stack([mixture, 0.5 * mixture], axis=1)
     soundfile.write(tmp_path / "theirs.wav", stereo / np.abs(stereo).max(), 48000, subtype="PCM_16")
