@@ -107,11 +107,11 @@ def read_checkpoint(path):
     return Checkpoint(options, sample_rate, progress, contents)
 
 
-def path_or_shipped(path):
+def path_or_shipped(path, causal=False):
     """The checkpoint to take for --model_path: `path`, or if that is None this project's own, which is said."""
     if path:
         return path
-    path = os.path.join(SHIPPED, "libri2mix_8k.ckpt")
+    path = os.path.join(SHIPPED, "libri2mix_8k_causal.ckpt" if causal else "libri2mix_8k.ckpt")
     print(f"no --model_path: taking {path}, of two speakers at 8 kHz (README.md beside it)")
     return path
 

@@ -2,7 +2,7 @@
 
     python separate.py --model_path exp/best.ckpt meeting.wav calls/ 'interviews/*.flac' --out_dir separated
     python separate.py --model_path exp/best.ckpt - < meeting.wav > speakers.wav
-    python separate.py --model_path exp/causal.ckpt --streaming - < microphone > speakers
+    python separate.py --streaming - < microphone > speakers
 
 writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate and exactly of the length of its
 recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
@@ -83,14 +83,12 @@ def check(args):
         raise UserError("--encoding, --channel: --streaming takes one channel and gives floats; leave them out")
     if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:
         raise UserError(f"--chunk {args.chunk:g}: only --streaming uses it; add that, or leave it out")
-    if args.streaming and not args.model_path:
-        raise UserError("--streaming: needs a causal network, which does not come along; name one by --model_path")
     require_positive(args, "chunk")
 
 
 def prepare(args):
     set_device(args.device_target, args.device_id)
-    return load_model(path_or_shipped(args.model_path))
+    return load_model(path_or_shipped(args.model_path, causal=args.streaming))
 
 
 def separate_standard_input(net, channel, encoding):
