@@ -162,7 +162,7 @@ def without_look_ahead(parameters):
     """
     moved = dict(parameters)
     for name, parameter in parameters.items():
-        if name.endswith("depthwise.weight") and not _is_memory(name):
+        if name.endswith("depthwise.weight"):
             taps = parameter.asnumpy()  # [P, H], from the earliest frame to the latest
             ahead = len(taps) // 2
             moved[name] = ms.Tensor(np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]]))
