@@ -156,6 +156,30 @@ def restore_fitting(targets, parameters, path):
     return [*lines, *(f"{path}: {name} has no place in this network" for name in unused)]
 
 
+def at_their_dilations(parameters, there, here):
+    """`Checkpoint.parameters` for a network of other X or R: each block at the place of its repeat and dilation.
+
+    Args:
+        parameters: as the checkpoint has them.
+        there, here: NetworkOptions of the checkpoint and of the network.
+
+    Returns the parameters, those of blocks that have no place here under names that tell so, and the numbers of the
+    blocks that the checkpoint has not.
+    """
+    moved = {}
+    for name, parameter in parameters.items():
+        if name.startswith("separator.blocks."):
+            number, rest = name.removeprefix("separator.blocks.").split(".", 1)
+            repeat, place = divmod(int(number), there.X)
+            if repeat < here.R and place < here.X:
+                name = f"separator.blocks.{repeat * here.X + place}.{rest}"
+            else:
+                name = f"{name} (of X {there.X}, R {there.R})"
+        moved[name] = parameter
+    numbers = range(here.R * here.X)
+    return moved, [number for number in numbers if number // here.X >= there.R or number % here.X >= there.X]
+
+
 def without_look_ahead(parameters):
     """`Checkpoint.parameters` for a causal network: each depthwise tap hears the frame that it heard, or, if that is
     ahead, is gone. The first taps, which now reach further back, begin with zeros.

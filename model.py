@@ -96,6 +96,12 @@ class Block(nn.Cell):
         skip = self.conv_skip(*normed) if self.has_skip else None  # [M, K, Sc]
         return x, skip
 
+    def add_nothing(self):
+        """Set the last weights to zero, so that the block changes nothing until it is trained."""
+        for name, parameter in self.parameters_and_names():
+            if name.startswith(("conv_residual.", "conv_skip.")):
+                parameter.set_data(ops.zeros_like(parameter))
+
 
 class Separator(nn.Cell):
     """Temporal convolutional network that estimates a mask for each speaker: [M, K, N] -> [M, K, C, N]."""

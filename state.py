@@ -6,7 +6,14 @@ from dataclasses import asdict
 import mindspore as ms
 from mindspore import ops
 
-from checkpoint import read_checkpoint, restore, restore_fitting, without_look_ahead, write_checkpoint
+from checkpoint import (
+    at_their_dilations,
+    read_checkpoint,
+    restore,
+    restore_fitting,
+    without_look_ahead,
+    write_checkpoint,
+)
 from errors import UserError
 from run_folder import changes
 
@@ -79,17 +86,21 @@ class State:
     def begin_with(self, path):
         """Take the weights of a checkpoint, as far as they fit, and nothing else; returns lines that say which.
 
-        A causal network takes those of one that is not without the taps that look ahead. Raises UserError if the file
-        cannot be read, or if none fits.
+        A causal network takes those of one that is not without the taps that look ahead. One of more X or R begins with
+        what the smaller one computes: the blocks between add nothing. Raises UserError if the file cannot be read, or
+        if none fits.
         """
         checkpoint = read_checkpoint(path)
-        parameters = checkpoint.parameters
+        parameters, new = at_their_dilations(checkpoint.parameters, checkpoint.options, self.net.options)
         if self.net.options.causal and not checkpoint.options.causal:
             parameters = without_look_ahead(parameters)
         lines = restore_fitting(list(self.net.parameters_and_names()), parameters, path)
         there, here = (asdict(options) for options in (checkpoint.options, self.net.options))
         there["sample_rate"], here["sample_rate"] = checkpoint.sample_rate, self.net.sample_rate
         lines += [f"{path}: had {name} {there[name]}, here {here[name]}" for name in here if there[name] != here[name]]
+        for number in new:
+            self.net.separator.blocks[number].add_nothing()
+            lines.append(f"{path}: has no block {number}, which adds nothing at first")
         if self.average is not None:
             self._set(self.average.averages, (weight.asnumpy() for weight in self.average.weights))
         return lines

@@ -205,13 +205,18 @@ def test_fine_tuning_on_other_speakers_improves_and_beats_beginning_anew(three_e
         train.main(command(index, tmp_path / "tuned", *options, "--init_from", str(three_epochs / "ema.ckpt")))
 
 
+def begun(index, device, path, *options):
+    """A training run that has begun with a checkpoint, and the lines that it said."""
+    args = command(index, "unused", "--init_from", path, *options)
+    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
+    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+    return training, training.state.begin_with(path)
+
+
 def test_weights_that_do_not_fit_begin_anew_and_are_named(three_epochs, index, device):
     """Three speakers instead of two: the masks' convolution has another shape, all else is taken."""
     path = str(three_epochs / "best.ckpt")
-    args = command(index, "unused", "--init_from", path, "--C", "3", "--ema", "0.9")
-    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
-    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
-    lines = training.state.begin_with(path)
+    training, lines = begun(index, device, path, "--C", "3", "--ema", "0.9")
     assert f"{path}: has it of shape (32, 8): separator.conv_masks.weight (48, 8) begins anew" in lines
     assert f"{path}: had C 2, here 3" in lines and len(lines) == 3
     stored = read_checkpoint(path).parameters
@@ -234,13 +239,34 @@ def test_a_causal_network_begins_with_the_taps_that_do_not_look_ahead(index, dev
             parameter.set_data(ms.Tensor(taps))
     path = str(tmp_path / "ahead.ckpt")
     write_checkpoint(path, ahead)
-    args = command(index, "unused", "--init_from", path, "--causal", "1", "--norm_type", "cLN", "--P", str(P))
-    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
-    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
-    assert f"{path}: had causal 0, here 1" in training.state.begin_with(path)
+    training, lines = begun(index, device, path, "--causal", "1", "--norm_type", "cLN", "--P", str(P))
+    assert f"{path}: had causal 0, here 1" in lines
     mixture = ms.Tensor(np.random.default_rng(0).standard_normal((1, 400)), ms.float32)
     expected, ours = (net(mixture).asnumpy() for net in (ahead, training.net))
     np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("Sc", [0, 6])
+def test_a_deeper_network_begins_with_what_the_shallower_one_computes(index, device, tmp_path, Sc):
+    """And the shallower one with the blocks of its own repeats and dilations, of which each parameter is named."""
+    sizes = dict(N=16, L=8, B=8, H=12, Sc=Sc, bias=1)
+    shallow = ConvTasNet(NetworkOptions(**sizes, X=2, R=2), 8000, seed=1)
+    path = str(tmp_path / "shallow.ckpt")
+    write_checkpoint(path, shallow)
+    options = ["--Sc", str(Sc), "--bias", "1"]
+    training, lines = begun(index, device, path, *options, "--X", "3", "--R", "3", "--seed", "5")
+    mixture = ms.Tensor(np.random.default_rng(0).standard_normal((1, 400)), ms.float32)
+    np.testing.assert_allclose(training.net(mixture).asnumpy(), shallow(mixture).asnumpy(), atol=1e-6)
+    new = [line.removeprefix(f"{path}: has no block ") for line in lines if "adds nothing" in line]
+    assert [int(line.split(",")[0]) for line in new] == [2, 5, 6, 7, 8]
+
+    deep = str(tmp_path / "deep.ckpt")
+    write_checkpoint(deep, training.net)
+    training, lines = begun(index, device, deep, *options, "--X", "2", "--R", "2", "--seed", "6")
+    np.testing.assert_allclose(training.net(mixture).asnumpy(), shallow(mixture).asnumpy(), atol=1e-6)
+    dropped = [line for line in lines if "(of X 3, R 3) has no place in this network" in line]
+    # Of five blocks; where there is a skip path, the last has no residual one's weights and biases.
+    assert len(dropped) == 5 * len(shallow.separator.blocks[0].trainable_params()) - (2 if Sc else 0)
 
 
 @pytest.mark.slow
