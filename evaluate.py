@@ -28,8 +28,7 @@ from checkpoint import path_or_shipped
 from config import parse, require_positive
 from data import describe, load_index
 from errors import UserError, run
-from export import checksum
-from files import make_folder
+from files import checksum, make_folder
 from metrics import PACKAGES, best_permutation, is_silent, measure, require_metrics, si_snr
 from model import load_model, parameter_count
 from packing import packed_batches

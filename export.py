@@ -20,7 +20,6 @@ JSON file of that name and .json:
     checkpoint_sha256
 """
 
-import hashlib
 import json
 import os
 import re
@@ -37,7 +36,7 @@ from mindspore import nn
 from checkpoint import path_or_shipped
 from config import NetworkOptions, parse, require_positive
 from errors import UserError, first_line, run
-from files import whole_file
+from files import checksum, whole_file
 from model import load_model
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
@@ -146,12 +145,6 @@ def export(net, path, file_format, batch_size, length, checkpoint):
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: cannot be written as {file_format} ({first_line(error)})") from None
     return difference
-
-
-def checksum(path):
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.sha256(stream.read()).hexdigest()
 
 
 def largest_difference(net, compute, batch_size, length):

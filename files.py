@@ -1,5 +1,6 @@
-"""Folders, many files at once, and files that are written whole or not at all."""
+"""Folders, many files at once, checksums, and files that are written whole or not at all."""
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -27,6 +28,12 @@ def whole_file(path):
     finally:
         with suppress(OSError):
             os.remove(partial)
+
+
+def checksum(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
 
 
 def list_folder(folder):

@@ -20,7 +20,8 @@ from config import parse
 from data import load_index
 from errors import UserError, run
 from evaluate import evaluate
-from export import checksum, read_facts
+from export import read_facts
+from files import checksum
 from metrics import measure
 from model import load_model
 from pieces import joined, mixture_gains

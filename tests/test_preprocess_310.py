@@ -12,7 +12,7 @@ import preprocess_310
 from config import NetworkOptions
 from data import load_index
 from errors import UserError
-from export import checksum
+from files import checksum
 
 LENGTHS = [5000, 900, 1000, 2222]
 
