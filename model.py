@@ -15,7 +15,8 @@ import numpy as np
 from mindspore import Parameter, nn, ops
 
 from checkpoint import read_checkpoint, restore
-from layers import NORMS, DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, uniform
+from layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, uniform
+from norms import NORMS
 
 
 class Encoder(nn.Cell):

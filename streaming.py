@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from errors import UserError
-from layers import BATCH_NORM_EPSILON, EPSILON
 from model import frame_count
+from norms import BATCH_NORM_EPSILON, EPSILON
 
 FRAMES_AT_ONCE = 128  # what is longer is taken in parts, which stay in the processor's cache
 
@@ -191,7 +191,7 @@ class Pointwise:
 
 
 class FrameNorm:
-    """layers.FrameNorm, cLN: [K, channels] -> the normalised y, of which y * gain + shift is taken."""
+    """norms.FrameNorm, cLN: [K, channels] -> the normalised y, of which y * gain + shift is taken."""
 
     def __init__(self, weights):
         self.gain, self.shift = weights["gain"], weights["bias"]
@@ -206,7 +206,7 @@ class FrameNorm:
 
 
 class CumulativeNorm(FrameNorm):
-    """layers.CumulativeNorm, cgLN, likewise; the sums over the frames so far have 64 bits, so that they may grow."""
+    """norms.CumulativeNorm, cgLN, likewise; the sums over the frames so far have 64 bits, so that they may grow."""
 
     def reset(self):
         self.count = self.total = self.squares = 0.0
@@ -224,7 +224,7 @@ class CumulativeNorm(FrameNorm):
 
 
 class BatchNorm(FrameNorm):
-    """layers.BatchNorm of a trained network: mean and deviation are in gain and shift."""
+    """norms.BatchNorm of a trained network: mean and deviation are in gain and shift."""
 
     def __init__(self, weights):
         self.gain = weights["gain"] / np.sqrt(weights["running_variance"] + np.float32(BATCH_NORM_EPSILON))

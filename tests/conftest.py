@@ -41,6 +41,15 @@ def device():
     return set_device("CPU")
 
 
+@pytest.fixture
+def restore_mode(device):
+    """Graph mode again after a test of PyNative mode."""
+    import mindspore as ms
+
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
 def write_metadata(path, mixtures):
     """Write rows [(name, [(source path, gain), ...], (noise path, gain)), ...] as LibriMix metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
