@@ -146,7 +146,7 @@ TRAINING = {
     "init_from": dict(
         default=None,
         help="checkpoint whose weights, and nothing else, a new run begins with; layers of another shape begin anew,"
-        " and a causal network leaves out what looks ahead",
+        " a deeper network's further blocks add nothing at first, and a causal network leaves out what looks ahead",
     ),
     "save_every": dict(type=int, default=1000, help="steps from one last.ckpt to the next; 0: after epochs only"),
     "keep_checkpoint_max": dict(

@@ -7,6 +7,7 @@ twice, then an utterance of each, then where its crop begins. So a speaker of fe
 """
 
 import os
+import re
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyloudnorm
 from audio import AudioInfo, audio_info, decode
 from errors import UserError
 from mixing import FIT, RATE, MixtureIndex, Track, heard_and_asked, noise_info, read_noise, read_speaker
-from speakers import speaker_ids
+from speakers import UTTERANCE
 
 SPEECH_LUFS = (-33.0, -25.0)
 NOISE_LUFS = (-38.0, -30.0)
@@ -146,7 +147,7 @@ def measure_loudness(path):
 
 def _speaker(path):
     """The number of the speaker that the name of a LibriSpeech file begins with."""
-    speakers = speaker_ids(os.path.splitext(os.path.basename(path))[0])
-    if len(speakers) != 1:
+    match = re.fullmatch(UTTERANCE + r"\.\w+", os.path.basename(path))
+    if not match:
         raise UserError(f"--dynamic_mixing: {path}: its name does not tell the speaker, as in 103-1240-0000.flac")
-    return speakers[0]
+    return match[1]

@@ -11,10 +11,12 @@ import re
 from errors import UserError
 from mixing import MixtureIndex
 
+UTTERANCE = r"(\d+)-\d+-\d+"  # speaker, chapter and number, as LibriSpeech names its files
+
 
 def speaker_ids(name):
     """The speakers, text, of those utterances in a mixture's name that LibriSpeech has named."""
-    utterances = (re.fullmatch(r"(\d+)-\d+-\d+", part) for part in name.split("_"))
+    utterances = (re.fullmatch(UTTERANCE, part) for part in name.split("_"))
     return [match[1] for match in utterances if match]
 
 
