@@ -24,8 +24,8 @@ from recipe import check_training
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")
 FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
-# dB of the networks on every tenth dev mixture, where they had 8.75 and 5.77 when they were shipped
-LEAST_IMPROVEMENT = {"libri2mix_8k": 8.2, "libri2mix_8k_causal": 5.3}
+# dB of the networks on every tenth dev mixture, where they had 9.11 and 5.77 when they were shipped
+LEAST_IMPROVEMENT = {"libri2mix_8k": 8.6, "libri2mix_8k_causal": 5.3}
 
 
 def test_cards_name_every_file_with_its_checksum():
