@@ -40,14 +40,13 @@ def require_same_run(folder, expected):
     assert one.parameters.keys() == other.parameters.keys()
     for name, parameter in other.parameters.items():
         np.testing.assert_array_equal(one.parameters[name].asnumpy(), parameter.asnumpy(), err_msg=name)
-    without_time, improvements = [], []
-    for run in (one, other):
-        told = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.progress["history"]]
-        improvements.append([[epoch.pop(key) for key in IMPROVEMENTS] for epoch in told])
-        without_time.append(told)
-    assert without_time[0] == without_time[1]
+    told, expected_told = (
+        [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.progress["history"]]
+        for run in (one, other)
+    )
     # The losses less the mixtures' own SI-SNR, which was once seen to differ by a rounding of float32.
-    np.testing.assert_allclose(improvements[0], improvements[1], rtol=0, atol=1e-6)
+    nearly = [{key: pytest.approx(epoch[key], rel=0, abs=1e-6) for key in IMPROVEMENTS} for epoch in expected_told]
+    assert told == [epoch | improvements for epoch, improvements in zip(expected_told, nearly, strict=True)]
 
 
 @pytest.fixture(scope="module")
