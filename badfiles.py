@@ -2,8 +2,8 @@
 
 import os
 
-from errors import UserError
-from files import make_folder, whole_file
+from common.errors import UserError
+from common.files import make_folder, whole_file
 
 MOST_BAD = 0.01  # of the mixtures; more of them, and something else is wrong
 

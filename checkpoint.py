@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import mindspore as ms
 import numpy as np
 
+from common.errors import UserError
+from common.files import whole_file
 from config import NetworkOptions
-from errors import UserError
-from files import whole_file
 
 # Weights that come with the project; checkpoints/README.md tells their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checkpoints")

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, fields
 
 import yaml
 
-from errors import UserError
+from common.errors import UserError
 
 NETWORK = {
     "N": dict(type=int, default=512, help="filters of the encoder and decoder"),

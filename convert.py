@@ -20,8 +20,8 @@ import mindspore as ms
 import numpy as np
 
 from checkpoint import write_checkpoint
+from common.errors import UserError, run
 from config import NetworkOptions, parse, require_positive
-from errors import UserError, run
 from model import ConvTasNet, parameter_count
 
 # What weights cannot tell: the names that the sources' files give it.

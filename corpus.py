@@ -4,9 +4,10 @@ import os
 import re
 from dataclasses import dataclass
 
-from audio import audio_info
-from errors import UserError
-from files import list_folder, map_in_threads
+from common.audio import audio_info
+from common.errors import UserError
+from common.files import list_folder
+from common.parallel import map_in_threads
 from librimix import rate_folder
 from mixing import TASKS
 

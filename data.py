@@ -17,8 +17,8 @@ import mindspore.dataset
 import numpy as np
 
 from badfiles import BadFiles
+from common.errors import UserError
 from dynamic import DynamicMixtures
-from errors import UserError
 from mindrecord import RecordIndex, shard_path
 from mixing import open_folder
 

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import mindspore as ms
 
-from errors import UserError, first_line
+from common.errors import UserError, first_line
 
 
 def set_device(device_target=None, device_id=None):

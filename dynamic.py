@@ -13,8 +13,8 @@ import warnings
 import numpy as np
 import pyloudnorm
 
-from audio import AudioInfo, audio_info, decode
-from errors import UserError
+from common.audio import AudioInfo, audio_info, decode
+from common.errors import UserError
 from mixing import FIT, RATE, MixtureIndex, Track, heard_and_asked, noise_info, read_noise, read_speaker
 from speakers import UTTERANCE
 

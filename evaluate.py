@@ -25,14 +25,14 @@ import numpy as np
 from tqdm import tqdm
 
 from checkpoint import path_or_shipped
+from common.errors import UserError, run
+from common.files import checksum, make_folder
+from common.parallel import map_in_processes
 from config import parse, require_positive
 from data import describe, load_index
-from errors import UserError, run
-from files import checksum, make_folder
 from metrics import PACKAGES, best_permutation, is_silent, measure, require_metrics, si_snr
 from model import load_model, parameter_count
 from packing import packed_batches
-from processes import map_in_processes
 from report import choose, write_report
 from speakers import sexes_of
 from summary import print_summary, scored_rows, summarize, write_csv, write_summary

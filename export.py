@@ -34,9 +34,9 @@ import numpy as np
 from mindspore import nn
 
 from checkpoint import path_or_shipped
+from common.errors import UserError, first_line, run
+from common.files import checksum, whole_file
 from config import NetworkOptions, parse, require_positive
-from errors import UserError, first_line, run
-from files import checksum, whole_file
 from model import load_model
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}

@@ -9,9 +9,9 @@ import re
 
 import numpy as np
 
-from audio import audio_info, read_audio
-from errors import UserError
-from files import list_folder, make_folder, whole_file
+from common.audio import audio_info, read_audio
+from common.errors import UserError
+from common.files import list_folder, make_folder, whole_file
 
 
 def write_index(folder, utterances):

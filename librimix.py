@@ -18,9 +18,9 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from audio import AudioInfo, audio_info, write_wav
-from errors import UserError
-from files import make_folder, whole_file
+from common.audio import AudioInfo, audio_info, write_wav
+from common.errors import UserError
+from common.files import make_folder, whole_file
 
 CHUNK = 4  # mixtures handed to a process at once
 WAV_HEADER = 44  # bytes

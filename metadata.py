@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass, replace
 from functools import partial
 
-from audio import audio_info
-from errors import UserError
-from files import list_folder, map_in_threads
+from common.audio import audio_info
+from common.errors import UserError
+from common.files import list_folder
+from common.parallel import map_in_threads
 from mixing import RATE, Mixture, Track, noise_info
 
 METADATA_NAME = re.compile(r"libri([2-9])mix_(train-clean-100|train-clean-360|dev-clean|test-clean)\.csv")

@@ -15,7 +15,7 @@ import numpy as np
 from fast_bss_eval import sdr_loss
 from scipy.optimize import linear_sum_assignment
 
-from errors import UserError
+from common.errors import UserError
 
 LIMIT_DB = 100
 SDR_TAPS = 512

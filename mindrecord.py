@@ -24,8 +24,8 @@ from mindspore.mindrecord.common.exceptions import MindRecordException
 from tqdm import tqdm
 
 from badfiles import BadFiles
-from errors import UserError
-from files import list_folder
+from common.errors import UserError
+from common.files import list_folder
 from mixing import open_folder
 
 PAGE_BYTES = 2**25  # MindRecord's default

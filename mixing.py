@@ -28,9 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio import AudioInfo, audio_info, decode, resampled
-from errors import UserError
-from files import make_folder, whole_file
+from common.audio import AudioInfo, audio_info, decode, resampled
+from common.errors import UserError
+from common.files import make_folder, whole_file
 from index import FolderIndex, remove_earlier
 
 RATE = 16000  # of LibriSpeech and of the noise

@@ -6,8 +6,8 @@ network keeps the utterances of a row apart by itself (`starts` of model.ConvTas
 
 import numpy as np
 
+from common.errors import UserError
 from data import Batches, require_batch_size
-from errors import UserError
 
 ROW_SECONDS = 16.0  # of a row at least, if there is so much: long rows waste less at their ends, and take more memory
 

@@ -7,8 +7,8 @@ so there the order is taken that agrees best, and one piece is faded into the ot
 import mindspore as ms
 import numpy as np
 
+from common.errors import UserError
 from data import padded_length
-from errors import UserError
 from metrics import best_permutation
 
 PIECE_SECONDS = 16.0  # longer ones need more memory

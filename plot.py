@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from files import whole_file
+from common.files import whole_file
 
 COLUMNS = 1000  # at most
 HOP_SECONDS = 0.008  # from one spectrum to the next

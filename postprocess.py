@@ -16,12 +16,12 @@ from device import set_device
 import numpy as np
 from tqdm import tqdm
 
+from common.errors import UserError, run
+from common.files import checksum
 from config import parse
 from data import load_index
-from errors import UserError, run
 from evaluate import evaluate
 from export import read_facts
-from files import checksum
 from metrics import measure
 from model import load_model
 from pieces import joined, mixture_gains

@@ -7,7 +7,7 @@ stay in float32, and so do the weights that the optimiser moves.
 import mindspore as ms
 from mindspore import nn
 
-from errors import UserError
+from common.errors import UserError
 from layers import PointwiseConv
 
 

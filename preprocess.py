@@ -27,10 +27,10 @@ goes on when it is started again.
 import os
 
 from badfiles import BadFiles
+from common.errors import UserError, run
+from common.files import make_folder
 from config import PREPARATION, parse, require_positive
 from corpus import SETS, find_sets, index_corpus, one_of_each_name
-from errors import UserError, run
-from files import make_folder
 from index import write_index
 from librimix import generate
 from metadata import find_metadata, read_mixtures

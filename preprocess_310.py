@@ -14,11 +14,11 @@ import os
 import numpy as np
 from tqdm import tqdm
 
+from common.errors import UserError, run
+from common.files import whole_file
 from config import parse
 from data import load_index
-from errors import UserError, run
 from export import read_facts
-from files import whole_file
 from pieces import piece_starts
 
 SHARED = 0.25  # of a piece, with the next

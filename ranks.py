@@ -5,7 +5,7 @@ import os
 import numpy as np
 from mindspore import Tensor, communication, nn, ops
 
-from errors import UserError, first_line
+from common.errors import UserError, first_line
 
 
 class Ranks:

@@ -6,9 +6,9 @@ else, so that a run that went on has what one that did not stop would have.
 
 import math
 
+from common.errors import UserError
 from config import TRAINING, require_positive
 from dynamic import check_dynamic_mixing
-from errors import UserError
 
 
 def check_training(args):

@@ -18,9 +18,9 @@ from functools import partial
 import numpy as np
 import soundfile
 
-from audio import AudioInfo, as_steps, audio_info, decode_open, open_audio, read_audio, resampled
-from errors import UserError
-from files import whole_file
+from common.audio import AudioInfo, as_steps, audio_info, decode_open, open_audio, read_audio, resampled
+from common.errors import UserError
+from common.files import whole_file
 
 STANDARD_STREAM = "-"
 ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}

@@ -9,7 +9,7 @@ from string import Template
 
 import numpy as np
 
-from files import whole_file
+from common.files import whole_file
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
 from pieces import mixture_gains
 from summary import DIGITS, NAMES, in_digits, sources_of

@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 
 import yaml
 
+from common.errors import UserError
+from common.files import whole_file
 from config import NETWORK
-from errors import UserError
-from files import whole_file
 
 # What says which examples a step has: it cannot change in the middle of an epoch.
 EPOCH_OPTIONS = (

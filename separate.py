@@ -29,8 +29,8 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from checkpoint import path_or_shipped
+from common.errors import UserError, run
 from config import SEPARATION, parse, require_positive
-from errors import UserError, run
 from model import load_model
 from pieces import joined_estimates, piece_length
 from recordings import (

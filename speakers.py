@@ -8,7 +8,7 @@ semicolon.
 import os
 import re
 
-from errors import UserError
+from common.errors import UserError
 from mixing import MixtureIndex
 
 UTTERANCE = r"(\d+)-\d+-\d+"  # speaker, chapter and number, as LibriSpeech names its files

@@ -14,7 +14,7 @@ from checkpoint import (
     without_look_ahead,
     write_checkpoint,
 )
-from errors import UserError
+from common.errors import UserError
 from run_folder import changes
 
 OPTIMIZER_OPTIONS = ("learning_rate", "momentum")  # parameters of MindSpore's optimisers that --lr, --momentum decide

@@ -14,7 +14,7 @@ The output lags a hop behind the input: each sample lies in two frames, the seco
 import numpy as np
 from scipy.special import expit, softmax
 
-from errors import UserError
+from common.errors import UserError
 from model import frame_count
 from norms import BATCH_NORM_EPSILON, EPSILON
 

@@ -17,8 +17,8 @@ import json
 from bisect import bisect_right
 from statistics import fmean, median, stdev
 
-from errors import UserError
-from files import whole_file
+from common.errors import UserError
+from common.files import whole_file
 from tables import print_markdown
 
 NAMES = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "stoi": "STOI", "pesq": "PESQ"}

@@ -5,9 +5,9 @@ import json
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.errors import UserError, first_line
+from common.files import whole_file
 from config import NETWORK
-from errors import UserError, first_line
-from files import whole_file
 
 
 def print_rows(rows, args):

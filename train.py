@@ -20,10 +20,10 @@ import numpy as np
 
 from badfiles import BadFiles
 from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
+from common.errors import UserError, run
 from config import NetworkOptions, parse
 from data import describe, load_index, training_batches
 from dynamic import DynamicMixtures
-from errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
 from precision import loss_scaler, set_precision

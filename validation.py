@@ -4,8 +4,8 @@ import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
+from common.errors import UserError
 from data import utterance_batches
-from errors import UserError
 from loss import pairwise_si_snr
 from network_define import NetWithLoss
 

@@ -8,8 +8,8 @@ import time
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from errors import UserError
-from files import whole_file
+from common.errors import UserError
+from common.files import whole_file
 
 SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
 STEPS_TO_ESTIMATE = 10

@@ -16,7 +16,7 @@ import psutil  # MindSpore needs and brings it
 import soundfile
 from mindspore import Parameter, nn, ops
 
-from audio import audio_info
+from common.audio import audio_info
 from config import TRAINING, NetworkOptions
 from corpus import Utterance
 from data import load_index, training_batches

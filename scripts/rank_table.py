@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from errors import UserError, run
+from common.errors import UserError, run
 
 
 def devices_of(path, device_num, node_num, node_rank):

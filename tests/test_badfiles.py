@@ -11,8 +11,8 @@ from test_data import arrays, make_corpus
 
 import preprocess
 from badfiles import BadFiles
+from common.errors import UserError
 from data import load_index, training_batches, utterance_batches
-from errors import UserError
 
 RATE = 8000
 MANY = 220

@@ -14,8 +14,8 @@ import soundfile
 import benchmark
 import tables
 import workload
+from common.errors import UserError
 from config import NetworkOptions, parse
-from errors import UserError
 
 SCRIPT = benchmark.__file__
 TINY = ["--N", "16", "--L", "8", "--B", "8", "--H", "16", "--X", "2", "--R", "1", "--seconds", "0.1", "--rounds", "3"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from checkpoint import average_weights, publish, read_checkpoint, restore, restore_fitting, write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet, load_model
 
 OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, C=3, Sc=5, bias=1, norm_type="BN", padding="both")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import UserError
 from config import GROUPS, NETWORK, NetworkOptions, parse, require_positive
-from errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 INVALID = [

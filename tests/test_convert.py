@@ -10,7 +10,7 @@ import pytest
 from mindspore import nn, ops
 
 import convert
-from errors import UserError
+from common.errors import UserError
 from loss import SeparationLoss
 from model import load_model
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-import audio
+from common import audio
+from common.errors import UserError
 from data import describe, load_index, padded_length, segment_samples, training_batches, utterance_batches
-from errors import UserError
 
 RATE = 8000
 LENGTHS = [2500, 801, 1600, 333, 4001]

@@ -10,7 +10,7 @@ from device import set_device
 import mindspore as ms
 import pytest
 
-from errors import UserError
+from common.errors import UserError
 
 
 def test_cpu_in_graph_mode(monkeypatch):

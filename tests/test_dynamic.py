@@ -13,10 +13,10 @@ import dynamic
 import preprocess
 import train
 from checkpoint import read_checkpoint
+from common.errors import UserError
 from config import parse
 from data import describe, load_index, training_batches
 from dynamic import DynamicMixtures, check_dynamic_mixing, measure_loudness
-from errors import UserError
 
 RATE = 8000
 UTTERANCES = {"11": 6, "22": 1, "33": 1, "44": 2}  # of each speaker

@@ -23,9 +23,9 @@ from test_report import Page
 import evaluate
 import report
 from checkpoint import write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions
 from data import load_index
-from errors import UserError
 from model import ConvTasNet
 
 try:

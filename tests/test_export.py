@@ -12,8 +12,8 @@ import pytest
 
 import export as script
 from checkpoint import write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet, load_model
 
 ROOT = Path(__file__).parent.parent

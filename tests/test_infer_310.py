@@ -21,8 +21,8 @@ import soundfile
 import export
 import postprocess
 import train
-from audio import read_audio
 from checkpoint import write_checkpoint
+from common.audio import read_audio
 from config import NetworkOptions
 from data import load_index
 from evaluate import evaluate

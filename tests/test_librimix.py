@@ -10,7 +10,7 @@ from conftest import write_metadata
 from scipy.signal import resample_poly
 
 import preprocess
-from errors import UserError
+from common.errors import UserError
 from mixing import extend_noise
 
 STEP = 1 / 32768

@@ -10,8 +10,8 @@ from test_data import RATE, arrays, assert_same, make_corpus
 
 import mindrecord
 from badfiles import BadFiles
+from common.errors import UserError
 from data import load_index, training_batches, utterance_batches
-from errors import UserError
 from mindrecord import write_mindrecord
 
 

@@ -12,14 +12,14 @@ from test_data import arrays, assert_same
 from test_librimix import STEP
 from test_metrics import paper_si_snr
 
-import audio
 import evaluate
 import preprocess
 import train
 from badfiles import BadFiles
 from checkpoint import read_checkpoint
+from common import audio
+from common.errors import UserError
 from data import load_index, training_batches
-from errors import UserError
 from librimix import every_signal
 from metadata import read_mixtures
 from mindrecord import write_mindrecord

@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet
 from packing import pack, packed_batches
 

@@ -8,7 +8,7 @@ from PIL import Image
 from test_separate import band_main, tones, write, written  # noqa: F401, a fixture
 
 import plot
-from errors import UserError
+from common.errors import UserError
 from plot import COLUMNS, HOPS_AT_ONCE, draw_picture, gather
 
 HOP = 8  # short, so that many columns take few samples

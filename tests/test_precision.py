@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import ops
 
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet
 from network_define import NetWithLoss
 from precision import HalfProduct, halve_products, loss_scaler, set_precision

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from errors import UserError
+from common.errors import UserError
 from preprocess import main
 
 SCRIPT = Path(__file__).resolve().parent.parent / "preprocess.py"

@@ -9,10 +9,10 @@ import soundfile
 
 import postprocess
 import preprocess_310
+from common.errors import UserError
+from common.files import checksum
 from config import NetworkOptions
 from data import load_index
-from errors import UserError
-from files import checksum
 
 LENGTHS = [5000, 900, 1000, 2222]
 

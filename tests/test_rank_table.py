@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from errors import UserError
+from common.errors import UserError
 from scripts.rank_table import devices_of
 
 

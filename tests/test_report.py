@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import report
-from errors import UserError
+from common.errors import UserError
 from summary import summarize
 
 RATE = 8000

@@ -49,7 +49,8 @@ class Checkout:
         self.root, self.user = folder / "a checkout", folder / "user's folder"
         self.user.mkdir()
         shutil.copytree(ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-        for file in (*ROOT.glob("requirements*.txt"), ROOT / "errors.py"):
+        shutil.copytree(ROOT / "common", self.root / "common", ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ROOT.glob("requirements*.txt"):
             shutil.copy(file, self.root)
         self.python = folder / "python of ours"
         self.python.write_text(INTERPRETER)

@@ -16,8 +16,8 @@ from test_metrics import paper_si_snr
 import recordings
 import separate as script
 from checkpoint import write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet, load_model
 from pieces import mixture_gains
 from separate import separate

@@ -4,8 +4,8 @@ import pytest
 from conftest import write_metadata
 from test_mixing import index
 
+from common.errors import UserError
 from data import load_index
-from errors import UserError
 from speakers import read_sexes, sexes_of, speaker_ids
 
 SPEAKERS = """\

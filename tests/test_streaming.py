@@ -13,8 +13,8 @@ from test_model import network as random_network
 from test_model import pynative  # noqa: F401, a fixture for all tests here: many shapes would be compiled
 
 from checkpoint import write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions
-from errors import UserError
 from model import ConvTasNet
 from streaming import FRAMES_AT_ONCE, Streamer
 

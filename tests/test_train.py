@@ -21,9 +21,9 @@ from small_training import command, history, write_set
 
 import train
 from checkpoint import read_checkpoint, write_checkpoint
+from common.errors import UserError
 from config import NetworkOptions, parse
 from data import load_index
-from errors import UserError
 from model import ConvTasNet, load_model
 from ranks import Ranks
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from errors import UserError
+from common.errors import UserError
 from watch import EpochBar, Watch, draw, duration
 
 EPOCH = {"epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "valid_si_snri": 1.0}

@@ -1,12 +1,12 @@
-"""audio.py: any stretch at any rate equals that of the whole file; bad files are one clear line."""
+"""common/audio.py: any stretch at any rate equals that of the whole file; bad files are one clear line."""
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
 
-from audio import audio_info, read_audio, write_wav
-from errors import UserError
+from common.audio import audio_info, read_audio, write_wav
+from common.errors import UserError
 
 
 def noise(*shape):

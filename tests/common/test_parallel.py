@@ -1,4 +1,4 @@
-"""processes.py: results in order, few items ahead, and nobody left behind, however it ends."""
+"""common/parallel.py: results in order, few items ahead, and nobody left behind, however it ends."""
 
 import os
 import signal
@@ -11,16 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from errors import UserError
-from processes import map_in_processes
+from common.errors import UserError
+from common.parallel import map_in_processes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {root!r})
 print("imported", flush=True)
-from errors import run
-from processes import map_in_processes
+from common.errors import run
+from common.parallel import map_in_processes
 
 if __name__ == "__main__":
     run(lambda: [print("done", flush=True) for _ in map_in_processes(time.sleep, [(0.1,)] * 3 + [(60,)] * 20)])

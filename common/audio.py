@@ -13,8 +13,8 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from errors import UserError
-from files import whole_file
+from common.errors import UserError
+from common.files import whole_file
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)

@@ -1,13 +1,10 @@
-"""Folders, many files at once, checksums, and files that are written whole or not at all."""
+"""Folders, checksums, and files that are written whole or not at all."""
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from tqdm import tqdm
-
-from errors import UserError, first_line
+from common.errors import UserError, first_line
 
 
 @contextmanager
@@ -50,9 +47,3 @@ def make_folder(folder):
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
-
-
-def map_in_threads(function, items, label):
-    """`[function(item) for item in items]` for functions that wait for files, in threads, with a progress bar."""
-    with ThreadPoolExecutor(max_workers=16) as executor:
-        return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))

@@ -1,14 +1,16 @@
-"""Work for all cores, done in other processes while this one makes more of it."""
+"""Work for all cores in other processes, while this one makes more of it, and for many files at once in threads."""
 
 import os
 import signal
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import loky
+from tqdm import tqdm
 
-from errors import UserError
+from common.errors import UserError
 
 MOST_PROCESSES = 16
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -42,6 +44,12 @@ def map_in_processes(function, items):
                 "a process that measures was killed, out of memory perhaps; free some and start again"
             ) from None
         raise
+
+
+def map_in_threads(function, items, label):
+    """`[function(item) for item in items]` for functions that wait for files, in threads, with a progress bar."""
+    with ThreadPoolExecutor(max_workers=16) as executor:
+        return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))
 
 
 def _start(parent):
