@@ -35,8 +35,10 @@ from importlib.metadata import version
 import numpy as np
 from tqdm import tqdm
 
+from common.command_line import parse, require_positive
 from common.errors import UserError, run
-from config import DEVICE, NETWORK, NetworkOptions, parse, require_positive
+from config import DEVICE, NETWORK
+from network.options import NetworkOptions
 from tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 
 # workload.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells of a

@@ -24,14 +24,14 @@ from device import set_device
 import numpy as np
 from tqdm import tqdm
 
-from checkpoint import path_or_shipped
+from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import checksum, make_folder
 from common.parallel import map_in_processes
-from config import parse, require_positive
 from data import describe, load_index
 from metrics import PACKAGES, best_permutation, is_silent, measure, require_metrics, si_snr
 from model import load_model, parameter_count
+from network.checkpoint import path_or_shipped
 from packing import packed_batches
 from report import choose, write_report
 from speakers import sexes_of

@@ -15,7 +15,7 @@ JSON file of that name and .json:
     length          samples of each, null for any
     sample_rate     samples a second
     speakers        C
-    network         the network's options (config.NetworkOptions)
+    network         the network's options (network.options.NetworkOptions)
     checkpoint      where it came from, as seen from the file's folder
     checkpoint_sha256
 """
@@ -33,11 +33,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from checkpoint import path_or_shipped
+from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
 from common.files import checksum, whole_file
-from config import NetworkOptions, parse, require_positive
 from model import load_model
+from network.checkpoint import path_or_shipped
+from network.options import NetworkOptions
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
 TOLERANCE = 1e-4  # of the largest sample

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from model import before
+from network.layers import before
 
 EPSILON = 1e-8  # keeps silent sources and estimates finite: they score -80 dB, with a gradient of zero
 

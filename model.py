@@ -7,16 +7,16 @@
     net = load_model("best.ckpt")
     estimates = net(mixture)  # [M, T] -> [M, C, T]
 
-config.py explains the letters and options. Features are laid out [M, K, channels]; layers.py says why.
+config.py explains the letters and options. Features are laid out [M, K, channels]; network/layers.py says why.
 """
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, nn, ops
 
-from checkpoint import read_checkpoint, restore
-from layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, uniform
-from norms import NORMS
+from network.checkpoint import read_checkpoint, restore
+from network.layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, before, between, uniform
+from network.norms import NORMS
 
 
 class Encoder(nn.Cell):
@@ -143,7 +143,7 @@ class ConvTasNet(nn.Cell):
     """Separates C speakers.
 
     Args:
-        options: config.NetworkOptions.
+        options: network.options.NetworkOptions.
         sample_rate: samples a second of the audio that the network is for; carried along, not computed with.
         seed: of the initial weights.
     """
@@ -200,18 +200,6 @@ def frame_count(samples, hop, padding):
     if isinstance(samples, int):
         return whole_hops - 1 + 2 // (whole_hops + 1)  # at least 1, without a branch: an export may leave T open
     return ops.maximum(whole_hops - 1, 1.0)
-
-
-def before(counts, size):
-    """Mask [M, size]: 1 at the first counts[m] places of row m, 0 after."""
-    return (ops.arange(0.0, size).reshape(1, size) < counts.reshape(-1, 1)).astype(ms.float32)
-
-
-def between(starts, counts, size):
-    """Mask [M, U, size]: 1 at the counts[m, u] places of row m from starts[m, u] on."""
-    M, U = starts.shape
-    ends = before(starts + counts, size).reshape(M, U, size)
-    return ends - before(starts, size).reshape(M, U, size)
 
 
 def overlap_add(frames):

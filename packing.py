@@ -18,7 +18,7 @@ def packed_batches(index, batch_size, options, num_workers, wanted=None):
     Args:
         index: of `data.load_index`.
         batch_size: rows M in a batch.
-        options: config.NetworkOptions of the network they are for.
+        options: network.options.NetworkOptions of the network they are for.
         num_workers: threads that read files.
         wanted: utterances; the batches that hold none of them are left out. None: all are wanted.
 

@@ -16,9 +16,9 @@ from device import set_device
 import numpy as np
 from tqdm import tqdm
 
+from common.command_line import parse
 from common.errors import UserError, run
 from common.files import checksum
-from config import parse
 from data import load_index
 from evaluate import evaluate
 from export import read_facts

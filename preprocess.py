@@ -27,9 +27,10 @@ goes on when it is started again.
 import os
 
 from badfiles import BadFiles
+from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import make_folder
-from config import PREPARATION, parse, require_positive
+from config import PREPARATION
 from corpus import SETS, find_sets, index_corpus, one_of_each_name
 from index import write_index
 from librimix import generate

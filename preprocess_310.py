@@ -14,9 +14,9 @@ import os
 import numpy as np
 from tqdm import tqdm
 
+from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file
-from config import parse
 from data import load_index
 from export import read_facts
 from pieces import piece_starts

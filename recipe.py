@@ -6,8 +6,9 @@ else, so that a run that went on has what one that did not stop would have.
 
 import math
 
+from common.command_line import require_positive
 from common.errors import UserError
-from config import TRAINING, require_positive
+from config import TRAINING
 from dynamic import check_dynamic_mixing
 
 

@@ -28,10 +28,11 @@ import numpy as np
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from checkpoint import path_or_shipped
+from common.command_line import parse, require_positive
 from common.errors import UserError, run
-from config import SEPARATION, parse, require_positive
+from config import SEPARATION
 from model import load_model
+from network.checkpoint import path_or_shipped
 from pieces import joined_estimates, piece_length
 from recordings import (
     STANDARD_STREAM,

@@ -6,7 +6,8 @@ from dataclasses import asdict
 import mindspore as ms
 from mindspore import ops
 
-from checkpoint import (
+from common.errors import UserError
+from network.checkpoint import (
     at_their_dilations,
     read_checkpoint,
     restore,
@@ -14,7 +15,6 @@ from checkpoint import (
     without_look_ahead,
     write_checkpoint,
 )
-from common.errors import UserError
 from run_folder import changes
 
 OPTIMIZER_OPTIONS = ("learning_rate", "momentum")  # parameters of MindSpore's optimisers that --lr, --momentum decide

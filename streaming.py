@@ -16,7 +16,7 @@ from scipy.special import expit, softmax
 
 from common.errors import UserError
 from model import frame_count
-from norms import BATCH_NORM_EPSILON, EPSILON
+from network.norms import BATCH_NORM_EPSILON, EPSILON
 
 FRAMES_AT_ONCE = 128  # what is longer is taken in parts, which stay in the processor's cache
 
@@ -191,7 +191,7 @@ class Pointwise:
 
 
 class FrameNorm:
-    """norms.FrameNorm, cLN: [K, channels] -> the normalised y, of which y * gain + shift is taken."""
+    """network.norms.FrameNorm, cLN: [K, channels] -> the normalised y, of which y * gain + shift is taken."""
 
     def __init__(self, weights):
         self.gain, self.shift = weights["gain"], weights["bias"]
@@ -224,7 +224,7 @@ class CumulativeNorm(FrameNorm):
 
 
 class BatchNorm(FrameNorm):
-    """norms.BatchNorm of a trained network: mean and deviation are in gain and shift."""
+    """network.norms.BatchNorm of a trained network: mean and deviation are in gain and shift."""
 
     def __init__(self, weights):
         self.gain = weights["gain"] / np.sqrt(weights["running_variance"] + np.float32(BATCH_NORM_EPSILON))

@@ -19,14 +19,15 @@ import mindspore as ms
 import numpy as np
 
 from badfiles import BadFiles
-from checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
+from common.command_line import parse
 from common.errors import UserError, run
-from config import NetworkOptions, parse
 from data import describe, load_index, training_batches
 from dynamic import DynamicMixtures
 from model import ConvTasNet, parameter_count
+from network.checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
+from network.options import NetworkOptions
+from network.precision import loss_scaler, set_precision
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
-from precision import loss_scaler, set_precision
 from ranks import join
 from recipe import check_training, learning_rate, why_over
 from run_folder import best_epochs, drop_old, epoch_file, locked, write_config

@@ -17,7 +17,7 @@ import soundfile
 from mindspore import Parameter, nn, ops
 
 from common.audio import audio_info
-from config import TRAINING, NetworkOptions
+from config import TRAINING
 from corpus import Utterance
 from data import load_index, training_batches
 from dynamic import DynamicMixtures
@@ -26,6 +26,7 @@ from index import write_index
 from mindrecord import write_mindrecord
 from mixing import Mixture, Track, write_mixtures
 from model import ConvTasNet, frame_count, parameter_count
+from network.options import NetworkOptions
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from packing import packed_batches
 from recordings import output_paths

@@ -24,9 +24,9 @@ from py_nanotts import NanoTTS
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
+from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file
-from config import parse
 
 RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import soundfile
 
-from checkpoint import read_checkpoint
+from network.checkpoint import read_checkpoint
 
 NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", "1"]
 TRAINING = ["--segment", "0.25", "--batch_size", "2", "--lr", "1e-2", "--num_workers", "1", "--device_target", "CPU"]

@@ -14,8 +14,9 @@ import soundfile
 import benchmark
 import tables
 import workload
+from common.command_line import parse
 from common.errors import UserError
-from config import NetworkOptions, parse
+from network.options import NetworkOptions
 
 SCRIPT = benchmark.__file__
 TINY = ["--N", "16", "--L", "8", "--B", "8", "--H", "16", "--X", "2", "--R", "1", "--seconds", "0.1", "--rounds", "3"]

@@ -109,7 +109,7 @@ def test_every_gradient_equals_the_source(converted, shared, name, mode):
     arrays, net = parity(shared, name), load_model(converted(name))
     meta = json.loads(str(arrays["meta"]))
     theirs = {key.removeprefix("grad/"): value for key, value in arrays.items() if key.startswith("grad/")}
-    expected, _ = convert.from_kaituoxu(theirs, meta)  # by our names
+    expected, _ = from_kaituoxu(theirs, meta)  # by our names
     names = [name for name, parameter in net.parameters_and_names() if parameter.requires_grad]
     assert sorted(names) == sorted(expected)
     ms.set_context(mode=mode)

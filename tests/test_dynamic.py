@@ -12,11 +12,11 @@ from test_data import arrays, assert_same, make_corpus
 import dynamic
 import preprocess
 import train
-from checkpoint import read_checkpoint
+from common.command_line import parse
 from common.errors import UserError
-from config import parse
 from data import describe, load_index, training_batches
 from dynamic import DynamicMixtures, check_dynamic_mixing, measure_loudness
+from network.checkpoint import read_checkpoint
 
 RATE = 8000
 UTTERANCES = {"11": 6, "22": 1, "33": 1, "44": 2}  # of each speaker

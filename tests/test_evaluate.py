@@ -22,11 +22,11 @@ from test_report import Page
 
 import evaluate
 import report
-from checkpoint import write_checkpoint
 from common.errors import UserError
-from config import NetworkOptions
 from data import load_index
 from model import ConvTasNet
+from network.checkpoint import write_checkpoint
+from network.options import NetworkOptions
 
 try:
     import pesq

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import export as script
-from checkpoint import write_checkpoint
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet, load_model
+from network.checkpoint import write_checkpoint
+from network.options import NetworkOptions
 
 ROOT = Path(__file__).parent.parent
 SIZES = dict(N=16, L=8, B=8, H=8, X=2, R=1)

@@ -21,12 +21,12 @@ import soundfile
 import export
 import postprocess
 import train
-from checkpoint import write_checkpoint
 from common.audio import read_audio
-from config import NetworkOptions
 from data import load_index
 from evaluate import evaluate
 from model import ConvTasNet, load_model
+from network.checkpoint import write_checkpoint
+from network.options import NetworkOptions
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "ascend310_infer"

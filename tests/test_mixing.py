@@ -16,13 +16,13 @@ import evaluate
 import preprocess
 import train
 from badfiles import BadFiles
-from checkpoint import read_checkpoint
 from common import audio
 from common.errors import UserError
 from data import load_index, training_batches
 from librimix import every_signal
 from metadata import read_mixtures
 from mindrecord import write_mindrecord
+from network.checkpoint import read_checkpoint
 
 TASK_FILES = {
     "sep_clean": ("mix_clean", "s1", "s2"),

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import ops
 
-from config import NetworkOptions
 from model import ConvTasNet
+from network.options import NetworkOptions
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
 
 SIZES = dict(N=12, L=8, B=6, H=8, X=2, R=1)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet
+from network.options import NetworkOptions
 from packing import pack, packed_batches
 
 RATE = 8000

@@ -11,8 +11,8 @@ import postprocess
 import preprocess_310
 from common.errors import UserError
 from common.files import checksum
-from config import NetworkOptions
 from data import load_index
+from network.options import NetworkOptions
 
 LENGTHS = [5000, 900, 1000, 2222]
 

@@ -13,7 +13,7 @@ import pytest
 from small_training import command, history
 
 import train
-from checkpoint import read_checkpoint
+from network.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 # Five examples: a batch of four, and one that leaves nothing for the second rank. The gradient is clipped at each step.

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from common.command_line import parse
 from common.errors import UserError
-from config import parse
 from recipe import check_training, halvings, learning_rate, why_over
 
 FOLDERS = ["--train_dir", "tr", "--valid_dir", "cv", "--save_folder", "exp"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common.command_line import parse
 from common.errors import UserError
-from config import parse
 from run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,10 +15,10 @@ from test_metrics import paper_si_snr
 
 import recordings
 import separate as script
-from checkpoint import write_checkpoint
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet, load_model
+from network.checkpoint import write_checkpoint
+from network.options import NetworkOptions
 from pieces import mixture_gains
 from separate import separate
 

@@ -13,11 +13,12 @@ from scipy.signal import resample_poly
 from test_metrics import paper_si_snr
 
 import export
-from checkpoint import SHIPPED, path_or_shipped, read_checkpoint
-from config import NetworkOptions, parse
+from common.command_line import parse
 from data import load_index
 from evaluate import evaluate
 from model import load_model
+from network.checkpoint import SHIPPED, path_or_shipped, read_checkpoint
+from network.options import NetworkOptions
 from preprocess import main as preprocess
 from recipe import check_training
 

@@ -12,10 +12,10 @@ import soundfile
 from test_model import network as random_network
 from test_model import pynative  # noqa: F401, a fixture for all tests here: many shapes would be compiled
 
-from checkpoint import write_checkpoint
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet
+from network.checkpoint import write_checkpoint
+from network.options import NetworkOptions
 from streaming import FRAMES_AT_ONCE, Streamer
 
 ROOT = Path(__file__).parent.parent

@@ -20,11 +20,12 @@ import soundfile
 from small_training import command, history, write_set
 
 import train
-from checkpoint import read_checkpoint, write_checkpoint
+from common.command_line import parse
 from common.errors import UserError
-from config import NetworkOptions, parse
 from data import load_index
 from model import ConvTasNet, load_model
+from network.checkpoint import read_checkpoint, write_checkpoint
+from network.options import NetworkOptions
 from ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent

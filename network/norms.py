@@ -1,4 +1,4 @@
-"""The norms of the separator, on features laid out [M, K, channels], in the form that layers.py takes them in.
+"""The norms of the separator, on features laid out [M, K, channels], in the form that network/layers.py takes them in.
 
 The layer norms are the paper's: gLN, cLN, and cgLN, which the paper calls cLN. BN is batch normalisation.
 """
@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from layers import maximum, power, product_over_frames, reshape, square, sum_away, sum_over
+from network.layers import maximum, power, product_over_frames, reshape, square, sum_away, sum_over
 
 EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
 BATCH_NORM_EPSILON = 1e-5

@@ -1,4 +1,4 @@
-"""norms.py: each norm, what follows it, and their gradients against numpy formulas, in graph and in PyNative mode."""
+"""network/norms.py: each norm, what follows it, and their gradients against numpy, in graph and in PyNative mode."""
 
 import mindspore as ms
 import numpy as np
@@ -7,8 +7,8 @@ from gradients import MASKS, MODES, H, K, M, check, normal
 from mindspore import nn, ops
 from test_layers import depthwise
 
-from layers import DepthwiseConv, NormedPointwiseConv
-from norms import NORMS, GlobalStatistics
+from network.layers import DepthwiseConv, NormedPointwiseConv
+from network.norms import NORMS, GlobalStatistics
 
 pytestmark = pytest.mark.usefixtures("restore_mode")
 

@@ -8,7 +8,7 @@ import mindspore as ms
 from mindspore import nn
 
 from common.errors import UserError
-from layers import PointwiseConv
+from network.layers import PointwiseConv
 
 
 class HalfProduct(nn.Cell):

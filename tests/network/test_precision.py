@@ -1,4 +1,4 @@
-"""precision.py: which products are halved. The CPU has none in half precision, so float64 stands in for it here."""
+"""network/precision.py: which products are halved. The CPU has none in half precision: float64 stands in for it."""
 
 import mindspore as ms
 import numpy as np
@@ -6,10 +6,10 @@ import pytest
 from mindspore import ops
 
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet
+from network.options import NetworkOptions
+from network.precision import HalfProduct, halve_products, loss_scaler, set_precision
 from network_define import NetWithLoss
-from precision import HalfProduct, halve_products, loss_scaler, set_precision
 
 OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, Sc=5, bias=1)
 

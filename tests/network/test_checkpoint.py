@@ -1,4 +1,4 @@
-"""checkpoint.py: what is written comes back whole; whatever else is given is one clear line."""
+"""network/checkpoint.py: what is written comes back whole; whatever else is given is one clear line."""
 
 import resource
 
@@ -6,10 +6,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from checkpoint import average_weights, publish, read_checkpoint, restore, restore_fitting, write_checkpoint
 from common.errors import UserError
-from config import NetworkOptions
 from model import ConvTasNet, load_model
+from network.checkpoint import average_weights, publish, read_checkpoint, restore, restore_fitting, write_checkpoint
+from network.options import NetworkOptions
 
 OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, C=3, Sc=5, bias=1, norm_type="BN", padding="both")
 

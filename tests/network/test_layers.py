@@ -1,4 +1,4 @@
-"""layers.py: each cell and its gradients against numpy formulas, in graph mode and in PyNative mode."""
+"""network/layers.py: each cell and its gradients against numpy formulas, in graph mode and in PyNative mode."""
 
 import mindspore as ms
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 from gradients import MASKS, MODES, Gradients, H, K, M, agree, check, frame_mask, normal, set_parameters
 from mindspore import nn, ops
 
-from config import NetworkOptions
-from layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU
 from model import Block
+from network.layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU
+from network.options import NetworkOptions
 
 pytestmark = pytest.mark.usefixtures("restore_mode")
 

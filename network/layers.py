@@ -59,7 +59,7 @@ class PointwiseConv(nn.Cell):
         self.weight = Parameter(uniform(random, (outputs, inputs), inputs), name="weight")
         self.bias = Parameter(uniform(random, (outputs,), inputs), name="bias") if bias else None
         self.add_offset = OffsetAddition()
-        self.product, self.batch_product = product, batch_product  # precision.py puts others in their place
+        self.product, self.batch_product = product, batch_product  # network/precision.py puts others in their place
 
     def construct(self, x):
         x = self.weigh(x, self.weight)  # [M, K, outputs]
@@ -199,6 +199,18 @@ class LeakyRectifier(nn.Cell):
         dx = dout * (1 + (slope - 1) * negative)
         dslope = reshape(sum_away(sum_away(dout * x * negative, 2)), (1,))
         return dx, dslope, ops.zeros_like(frame_mask)
+
+
+def before(counts, size):
+    """Mask [M, size]: 1 at the first counts[m] places of row m, 0 after."""
+    return (ops.arange(0.0, size).reshape(1, size) < counts.reshape(-1, 1)).astype(ms.float32)
+
+
+def between(starts, counts, size):
+    """Mask [M, U, size]: 1 at the counts[m, u] places of row m from starts[m, u] on."""
+    M, U = starts.shape
+    ends = before(starts + counts, size).reshape(M, U, size)
+    return ends - before(starts, size).reshape(M, U, size)
 
 
 def uniform(random, shape, fan_in):

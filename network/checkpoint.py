@@ -1,8 +1,8 @@
 """Checkpoints: MindSpore's own .ckpt files that also carry what is needed to build the network again.
 
-Beside the parameters stand, as strings, `network` (JSON of config.NetworkOptions), `sample_rate` (samples a second)
-and `progress` (JSON: where a training run stood). The network's parameters have names
-as `separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`.
+Beside the parameters stand, as strings, `network` (JSON of options.NetworkOptions), `sample_rate` (samples a second)
+and `progress` (JSON: where a training run stood). The network's parameters have names such as
+`separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`.
 """
 
 import json
@@ -15,10 +15,10 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import whole_file
-from config import NetworkOptions
+from network.options import NetworkOptions
 
 # Weights that come with the project; checkpoints/README.md tells their data, training and results.
-SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "checkpoints")
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
 
 
 @dataclass(frozen=True)

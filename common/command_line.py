@@ -1,0 +1,76 @@
+"""Reads the options of a script, which config.py describes, from the command line and a YAML file."""
+
+import argparse
+import math
+import sys
+
+import yaml
+
+from common.errors import UserError
+from config import GROUPS, POSITIONAL
+
+
+def parse(description, *groups, argv=None):
+    """Parse the command line for the options of these groups; --help prints them with defaults and units.
+
+    With the group "training", what the file of --config says stands in for the defaults. Raises UserError if it cannot
+    be read or says what no option means.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    stated = _stated_in_file(argv, groups) if "training" in groups else {}
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for group in groups:
+        section = parser.add_argument_group(group.replace("_", " "))
+        for name, option in GROUPS[group].items():
+            if name in stated:
+                option = option | {"default": stated[name], "required": False}
+            section.add_argument(*_flags(name), **_with_default_in_help(option))
+    return parser.parse_args(argv)
+
+
+def _stated_in_file(argv, groups):
+    """The options that the file of --config sets, in their types; those without a value are left to their defaults."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--config")
+    path = first.parse_known_args(argv)[0].config
+    if path is None:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            stated = yaml.safe_load(file)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(stated, dict):
+        raise UserError(f"--config {path}: must be lines of an option and its value, such as lr: 0.001")
+    known = {name: option for group in groups for name, option in GROUPS[group].items() if name != "config"}
+    stated = {str(name).replace("-", "_"): value for name, value in stated.items() if value is not None}
+    for name, value in stated.items():
+        if name not in known:
+            raise UserError(f"--config {path}: {name} is no option; train.py --help lists them")
+        try:
+            stated[name] = known[name].get("type", str)(str(value))
+        except ValueError:
+            raise UserError(f"--config {path}: {name}: {value} must be a {known[name]['type'].__name__}") from None
+        if stated[name] not in known[name].get("choices", [stated[name]]):
+            raise UserError(f"--config {path}: {name}: {value}: choose from {known[name]['choices']}")
+    return stated
+
+
+def _flags(name):
+    if name in POSITIONAL:
+        return [name]
+    return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
+
+
+def _with_default_in_help(option):
+    if option.get("default") is None:
+        return option
+    return option | {"help": f"{option['help']} (default: {option['default']})"}
+
+
+def require_positive(args, *names):
+    """Raise UserError unless each of these options is a finite number above 0."""
+    for name in names:
+        value = getattr(args, name)
+        if not (math.isfinite(value) and value > 0):
+            raise UserError(f"--{name} {value}: must be above 0")

@@ -1,0 +1,9 @@
+"""What model.py builds Conv-TasNet of, how it is kept in a file, and what other implementations call its parts.
+
+checkpoint  writes networks to MindSpore's .ckpt files, and reads them
+layers      convolutions and PReLU, on features laid out [M, K, channels], with written-out gradients
+norms       gLN, cLN, cgLN and BN
+options     the options of a network, and which of them go together
+ports       names, layouts and defaults of three PyTorch implementations
+precision   matrix products in half precision
+"""
