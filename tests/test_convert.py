@@ -13,6 +13,7 @@ import convert
 from common.errors import UserError
 from loss import SeparationLoss
 from model import load_model
+from network.ports import SOURCES, from_kaituoxu
 
 FILES = [
     "kaituoxu_gLN",
@@ -166,7 +167,7 @@ def refused(argv):
 
 @pytest.mark.parametrize(
     ("name", "source"),
-    [(n, s) for n in FILES for s in convert.SOURCES if not n.startswith(s)],
+    [(n, s) for n in FILES for s in SOURCES if not n.startswith(s)],
 )
 def test_wrong_source(shared, tmp_path, name, source):
     path = shared / "parity" / f"{name}.npz"
