@@ -16,11 +16,11 @@ from bisect import bisect_left
 import mindspore.dataset
 import numpy as np
 
-from badfiles import BadFiles
 from common.errors import UserError
-from dynamic import DynamicMixtures
-from mindrecord import RecordIndex, shard_path
-from mixing import open_folder
+from corpus.bad_files import BadFiles
+from corpus.dynamic_mixing import DynamicMixtures
+from corpus.mindrecord import RecordIndex, shard_path
+from corpus.mixture_index import open_folder
 
 MOST_PADDING = 0.08  # of the samples computed; the more padding, the fewer lengths to compile
 
@@ -124,7 +124,7 @@ def training_batches(
     segment > 0 (seconds): every utterance gives ceil(length / segment) examples of that length, which start anywhere
     if `shuffle`, all in random order, and else at multiples of the segment, in order. What is shorter than the
     segment is zero-padded. segment -1: whole utterances, as `utterance_batches` gives them, but the batches in random
-    order if `shuffle`. Of dynamic.DynamicMixtures: crops that it draws, as many as its index gives.
+    order if `shuffle`. Of corpus.dynamic_mixing.DynamicMixtures: crops that it draws, as many as its index gives.
 
     share: (rank, ranks), of several devices that share each batch of ranks * `batch_size` examples; this one's rows are
     given, as many as the others' or one fewer. A row of length 0 stands in for none. first: the batch to begin with.

@@ -28,13 +28,13 @@ from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import checksum, make_folder
 from common.parallel import map_in_processes
+from corpus.speakers import sexes_of
 from data import describe, load_index
 from metrics import PACKAGES, best_permutation, is_silent, measure, require_metrics, si_snr
 from model import load_model, parameter_count
 from network.checkpoint import path_or_shipped
 from packing import packed_batches
 from report import choose, write_report
-from speakers import sexes_of
 from summary import print_summary, scored_rows, summarize, write_csv, write_summary
 
 

@@ -14,8 +14,8 @@ From LibriSpeech and LibriMix's metadata:
     python preprocess.py --librispeech-dir LibriSpeech --metadata-dir metadata/Libri2Mix --out-dir index
         [--task sep_noisy --noise-dir wham_noise] [--mode max] [--sample-rate 16000]
 
-writes index/{tr,cv,tt}/mixtures.json, which says how to mix (mixing.py has the format); the mixtures are computed when
-they are read, and no audio is written.
+writes index/{tr,cv,tt}/mixtures.json, which says how to mix (corpus/mixture_index.py has the format); the mixtures are
+computed when they are read, and no audio is written.
 
     python preprocess.py --librispeech-dir LibriSpeech --metadata-dir metadata/Libri2Mix --generate LibriMix
         [--noise-dir wham_noise] [--mode max] [--out-dir index]
@@ -26,17 +26,18 @@ goes on when it is started again.
 
 import os
 
-from badfiles import BadFiles
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import make_folder
 from config import PREPARATION
-from corpus import SETS, find_sets, index_corpus, one_of_each_name
-from index import write_index
-from librimix import generate
-from metadata import find_metadata, read_mixtures
-from mixing import RATE, write_mixtures
-from speakers import speaker_ids
+from corpus.bad_files import BadFiles
+from corpus.file_index import write_index
+from corpus.folders import SETS, find_sets, index_corpus, one_of_each_name
+from corpus.generate import generate
+from corpus.metadata import find_metadata, read_mixtures
+from corpus.mixture_index import write_mixtures
+from corpus.mixtures import RATE
+from corpus.speakers import speaker_ids
 
 FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
@@ -139,7 +140,7 @@ def write_mindrecords(args, bad_files):
     """Write the MindRecord files that --train_name and --test_name ask for."""
     for option, set_name in (("train_name", "tr"), ("test_name", "tt")):
         if getattr(args, option):
-            from mindrecord import write_mindrecord  # imports MindSpore, which takes seconds
+            from corpus.mindrecord import write_mindrecord  # imports MindSpore, which takes seconds
 
             path = record_path(args, option)
             make_folder(os.path.dirname(path))

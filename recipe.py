@@ -9,7 +9,7 @@ import math
 from common.command_line import require_positive
 from common.errors import UserError
 from config import TRAINING
-from dynamic import check_dynamic_mixing
+from corpus.dynamic_mixing import check_dynamic_mixing
 
 
 def check_training(args):

@@ -18,11 +18,11 @@ from device import set_device
 import mindspore as ms
 import numpy as np
 
-from badfiles import BadFiles
 from common.command_line import parse
 from common.errors import UserError, run
+from corpus.bad_files import BadFiles
+from corpus.dynamic_mixing import DynamicMixtures
 from data import describe, load_index, training_batches
-from dynamic import DynamicMixtures
 from model import ConvTasNet, parameter_count
 from network.checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
 from network.options import NetworkOptions

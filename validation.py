@@ -18,7 +18,7 @@ class Validation:
         index: what `data.load_index` opens.
         args: options of the groups "training_data" and "data".
         ranks: ranks.Ranks.
-        bad_files: badfiles.BadFiles.
+        bad_files: corpus.bad_files.BadFiles.
     """
 
     def __init__(self, net, index, args, ranks, bad_files):

@@ -18,13 +18,14 @@ from mindspore import Parameter, nn, ops
 
 from common.audio import audio_info
 from config import TRAINING
-from corpus import Utterance
+from corpus.dynamic_mixing import DynamicMixtures
+from corpus.file_index import write_index
+from corpus.folders import Utterance
+from corpus.mindrecord import write_mindrecord
+from corpus.mixture_index import write_mixtures
+from corpus.mixtures import Mixture, Track
 from data import load_index, training_batches
-from dynamic import DynamicMixtures
 from evaluate import evaluate, separated
-from index import write_index
-from mindrecord import write_mindrecord
-from mixing import Mixture, Track, write_mixtures
 from model import ConvTasNet, frame_count, parameter_count
 from network.options import NetworkOptions
 from network_define import NetWithLoss, TrainingStep, make_optimizer

@@ -59,7 +59,7 @@ class PointwiseConv(nn.Cell):
         self.weight = Parameter(uniform(random, (outputs, inputs), inputs), name="weight")
         self.bias = Parameter(uniform(random, (outputs,), inputs), name="bias") if bias else None
         self.add_offset = OffsetAddition()
-        self.product, self.batch_product = product, batch_product  # network/precision.py puts others in their place
+        self.product, self.batch_product = product, batch_product  # precision.py puts others in their place
 
     def construct(self, x):
         x = self.weigh(x, self.weight)  # [M, K, outputs]

@@ -1,4 +1,4 @@
-"""The norms of the separator, on features laid out [M, K, channels], in the form that network/layers.py takes them in.
+"""The norms of the separator, on features laid out [M, K, channels], in the form that layers.py takes them in.
 
 The layer norms are the paper's: gLN, cLN, and cgLN, which the paper calls cLN. BN is batch normalisation.
 """

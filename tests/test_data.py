@@ -1,4 +1,4 @@
-"""data.py and index.py: which stretches come in which batch, bit for bit, and what a faulty index says."""
+"""data.py and corpus/file_index.py: which stretches come in which batch, bit for bit, and what a faulty index says."""
 
 import csv
 import json
@@ -369,7 +369,7 @@ def test_files_are_read_when_their_batch_is_asked_for(tmp_path, monkeypatch):
     make_corpus(tmp_path, [4000] * 200)
     read = []
     monkeypatch.setattr(
-        "index.read_audio", lambda path, *stretch: read.append(stretch) or audio.read_audio(path, *stretch)
+        "corpus.file_index.read_audio", lambda path, *stretch: read.append(stretch) or audio.read_audio(path, *stretch)
     )
     batches = train(load_index(tmp_path, RATE), batch_size=1)
     assert read == []

@@ -17,7 +17,7 @@ import pystoi
 import pytest
 import soundfile
 from test_metrics import paper_si_snr
-from test_mixing import index as make_index
+from test_mixtures import index as make_index
 from test_report import Page
 
 import evaluate

@@ -8,8 +8,8 @@ from common.audio import audio_info
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
-from librimix import rate_folder
-from mixing import TASKS
+from corpus.generate import rate_folder
+from corpus.mixtures import TASKS
 
 SETS = {"train-100": "tr", "train-360": "tr", "dev": "cv", "test": "tt", "tr": "tr", "cv": "cv", "tt": "tt"}
 

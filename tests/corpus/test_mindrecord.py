@@ -1,4 +1,4 @@
-"""mindrecord.py: the same batches to the bit as from the index folder, and what a damaged file says."""
+"""corpus/mindrecord.py: the same batches to the bit as from the index folder, and what a damaged file says."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ import pytest
 from mindspore.mindrecord import FileWriter
 from test_data import RATE, arrays, assert_same, make_corpus
 
-import mindrecord
-from badfiles import BadFiles
 from common.errors import UserError
+from corpus import mindrecord
+from corpus.bad_files import BadFiles
+from corpus.mindrecord import write_mindrecord
 from data import load_index, training_batches, utterance_batches
-from mindrecord import write_mindrecord
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
     DIR/Libri2Mix/wav8k/min/train-100/{mix_clean,s1,s2}/MIXTURE_ID.wav     (s3 and more in Libri3Mix and so on)
                                      /{noise,mix_both,mix_single}/         (where noise is given)
 
-The samples are those of mixing.py, rounded to 16 bits.
+The samples are those of mixtures.py, rounded to 16 bits.
 """
 
 import filecmp

@@ -23,10 +23,10 @@ from mindspore.mindrecord import FileWriter
 from mindspore.mindrecord.common.exceptions import MindRecordException
 from tqdm import tqdm
 
-from badfiles import BadFiles
 from common.errors import UserError
 from common.files import list_folder
-from mixing import open_folder
+from corpus.bad_files import BadFiles
+from corpus.mixture_index import open_folder
 
 PAGE_BYTES = 2**25  # MindRecord's default
 

@@ -1,4 +1,4 @@
-"""mixing.py: mixtures computed while they are read against the generated tree, and what a faulty index says."""
+"""corpus/mixtures.py: mixtures computed while they are read against the tree, and what a faulty index says."""
 
 import csv
 import json
@@ -9,19 +9,19 @@ import pytest
 import soundfile
 from conftest import write_metadata
 from test_data import arrays, assert_same
-from test_librimix import STEP
+from test_generate import STEP
 from test_metrics import paper_si_snr
 
 import evaluate
 import preprocess
 import train
-from badfiles import BadFiles
 from common import audio
 from common.errors import UserError
+from corpus.bad_files import BadFiles
+from corpus.generate import every_signal
+from corpus.metadata import read_mixtures
+from corpus.mindrecord import write_mindrecord
 from data import load_index, training_batches
-from librimix import every_signal
-from metadata import read_mixtures
-from mindrecord import write_mindrecord
 from network.checkpoint import read_checkpoint
 
 TASK_FILES = {
@@ -135,7 +135,7 @@ def test_a_crop_decodes_what_it_needs(corpus, tmp_path, monkeypatch):
         decoded.append((Path(path).stem, stop - first))
         return audio.decode(path, first, stop)
 
-    monkeypatch.setattr("mixing.decode", decode)
+    monkeypatch.setattr("corpus.mixtures.decode", decode)
     fly.read(1, 2000, 500)  # of c and a, and a noise that is long enough
     assert sorted(name for name, _ in decoded) == ["a", "c", "stereo"]
     assert all(1000 <= frames <= 1100 for _, frames in decoded)

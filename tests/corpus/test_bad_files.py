@@ -1,4 +1,4 @@
-"""badfiles.py: every kind of bad file, in each preparation and in the middle of an epoch, stopped at or skipped."""
+"""corpus/bad_files.py: every kind of bad file, in a preparation or in the middle of an epoch, stopped at or skipped."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from conftest import write_metadata
 from test_data import arrays, make_corpus
 
 import preprocess
-from badfiles import BadFiles
 from common.errors import UserError
+from corpus.bad_files import BadFiles
 from data import load_index, training_batches, utterance_batches
 
 RATE = 8000

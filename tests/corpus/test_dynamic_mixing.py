@@ -1,4 +1,4 @@
-"""dynamic.py: who is drawn how often, how loud, and that seed, epoch and number alone decide."""
+"""corpus/dynamic_mixing.py: who is drawn how often, how loud, and that seed, epoch and number alone decide."""
 
 from itertools import pairwise
 
@@ -9,13 +9,13 @@ import soundfile
 from conftest import write_metadata
 from test_data import arrays, assert_same, make_corpus
 
-import dynamic
 import preprocess
 import train
 from common.command_line import parse
 from common.errors import UserError
+from corpus import dynamic_mixing
+from corpus.dynamic_mixing import DynamicMixtures, check_dynamic_mixing, measure_loudness
 from data import describe, load_index, training_batches
-from dynamic import DynamicMixtures, check_dynamic_mixing, measure_loudness
 from network.checkpoint import read_checkpoint
 
 RATE = 8000
@@ -116,7 +116,7 @@ def test_loudness_is_drawn_as_librimix_draws_it(folder, tmp_path, rate):
 
 
 def test_what_would_clip_is_lowered(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(dynamic, "SPEECH_LUFS", (0.0, 1.0))
+    monkeypatch.setattr(dynamic_mixing, "SPEECH_LUFS", (0.0, 1.0))
     for mixture, *sources in read_epoch(mixtures(folder, tmp_path, "--sample-rate", 16000, rate=16000)):
         assert np.abs(mixture).max() <= 0.9 + 1e-6
         assert all(0.1 < np.abs(source).max() <= 0.9 + 1e-6 for source in sources)

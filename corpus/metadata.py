@@ -16,7 +16,7 @@ from common.audio import audio_info
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
-from mixing import RATE, Mixture, Track, noise_info
+from corpus.mixtures import RATE, Mixture, Track, noise_info
 
 METADATA_NAME = re.compile(r"libri([2-9])mix_(train-clean-100|train-clean-360|dev-clean|test-clean)\.csv")
 LENGTHS_NAME = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?\.csv")

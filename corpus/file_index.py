@@ -15,7 +15,7 @@ from common.files import list_folder, make_folder, whole_file
 
 
 def write_index(folder, utterances):
-    """Write mix.json, s1.json ... for a list of corpus.Utterance; each is written whole, then an earlier index goes."""
+    """Write mix.json, s1.json ... of a list of folders.Utterance, each whole; then an earlier index goes."""
     make_folder(folder)
     names = ["mix", *(f"s{number}" for number in range(1, len(utterances[0].paths)))]
     for number, name in enumerate(names):

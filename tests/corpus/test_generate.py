@@ -1,4 +1,4 @@
-"""librimix.py: the written files against LibriMix's arithmetic, the metadata's mistakes, and a second run."""
+"""corpus/generate.py: the written files against LibriMix's arithmetic, the metadata's mistakes, and a second run."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from scipy.signal import resample_poly
 
 import preprocess
 from common.errors import UserError
-from mixing import extend_noise
+from corpus.mixtures import extend_noise
 
 STEP = 1 / 32768
 

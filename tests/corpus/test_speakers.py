@@ -1,12 +1,12 @@
-"""speakers.py: who is heard in the mixtures of every task, and what a faulty SPEAKERS.TXT says."""
+"""corpus/speakers.py: who is heard in the mixtures of every task, and what a faulty SPEAKERS.TXT says."""
 
 import pytest
 from conftest import write_metadata
-from test_mixing import index
+from test_mixtures import index
 
 from common.errors import UserError
+from corpus.speakers import read_sexes, sexes_of, speaker_ids
 from data import load_index
-from speakers import read_sexes, sexes_of, speaker_ids
 
 SPEAKERS = """\
 ;ID  |SEX| SUBSET

@@ -9,7 +9,7 @@ import os
 import re
 
 from common.errors import UserError
-from mixing import MixtureIndex
+from corpus.mixture_index import MixtureIndex
 
 UTTERANCE = r"(\d+)-\d+-\d+"  # speaker, chapter and number, as LibriSpeech names its files
 

@@ -1,6 +1,6 @@
 """Mixtures drawn anew in each epoch, from the utterances of an index that preprocess.py made of LibriMix's metadata.
 
-They are made as LibriMix makes its own (mixing.py): each voice is brought to a loudness (ITU-R BS.1770, of the whole
+They are made as LibriMix makes its own (mixtures.py): each voice is brought to a loudness (ITU-R BS.1770, of the whole
 utterance) drawn between -33 and -25 LUFS, and the noise to one 5 LU lower; a voice that would clip gets a peak of 0.9,
 and so does a mixture whose peak is above that. The speakers of a mixture are drawn first, all alike and never one
 twice, then an utterance of each, then where its crop begins. So a speaker of few utterances is heard as often as any.
@@ -15,8 +15,9 @@ import pyloudnorm
 
 from common.audio import AudioInfo, audio_info, decode
 from common.errors import UserError
-from mixing import FIT, RATE, MixtureIndex, Track, heard_and_asked, noise_info, read_noise, read_speaker
-from speakers import UTTERANCE
+from corpus.mixture_index import MixtureIndex
+from corpus.mixtures import FIT, RATE, Track, heard_and_asked, noise_info, read_noise, read_speaker
+from corpus.speakers import UTTERANCE
 
 SPEECH_LUFS = (-33.0, -25.0)
 NOISE_LUFS = (-38.0, -30.0)
@@ -40,7 +41,7 @@ class DynamicMixtures:
     """Examples of training, each of which depends on the seed, the epoch and its own number alone.
 
     Args:
-        index: mixing.MixtureIndex.
+        index: mixtures.MixtureIndex.
         seed: of all that is drawn.
         speed_change: the most, in percent, that a voice is made faster or slower, its pitch with it.
 
