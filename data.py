@@ -189,18 +189,6 @@ def describe(index, segment=-1, cv_maxlen=None):
     return text
 
 
-def padded_length(samples, sample_rate):
-    """The first of a few fixed lengths that is not below `samples`.
-
-    They are about 10 % apart, in tenths of a second (1, 2, ... 10, 11, 13, 15, 17, 19, 21, 24, ...), because graph
-    mode compiles anew for each length that it meets.
-    """
-    tenths = 1
-    while (fixed := math.ceil(tenths * sample_rate / 10)) < samples:
-        tenths = -(-tenths * 11 // 10)
-    return fixed
-
-
 def segment_samples(segment, sample_rate):
     """Samples in `segment` seconds. Raises UserError unless there is at least one."""
     if not (math.isfinite(segment) and segment * sample_rate >= 1):

@@ -26,11 +26,12 @@ from tqdm import tqdm
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
+from common.estimates import best_permutation
 from common.files import checksum, make_folder
 from common.parallel import map_in_processes
 from corpus.speakers import sexes_of
 from data import describe, load_index
-from metrics import PACKAGES, best_permutation, is_silent, measure, require_metrics, si_snr
+from metrics import PACKAGES, is_silent, measure, require_metrics, si_snr
 from model import load_model, parameter_count
 from network.checkpoint import path_or_shipped
 from packing import packed_batches

@@ -13,9 +13,9 @@ from importlib import import_module
 
 import numpy as np
 from fast_bss_eval import sdr_loss
-from scipy.optimize import linear_sum_assignment
 
 from common.errors import UserError
+from common.estimates import best_permutation
 
 LIMIT_DB = 100
 SDR_TAPS = 512
@@ -132,14 +132,6 @@ def pesq(source, signal, sample_rate):
         return pesq.pesq(sample_rate, source, signal, PESQ_BANDS[sample_rate])
     except (pesq.PesqError, ValueError):  # ValueError: the signal is silent
         return np.nan
-
-
-def best_permutation(values):
-    """Assign one estimate to each source so that their `values` [C, C] (source, estimate) are highest in sum.
-
-    Returns int [C]: the estimate, from 0, of each source.
-    """
-    return linear_sum_assignment(values, maximize=True)[1]
 
 
 def is_silent(signals):

@@ -4,12 +4,13 @@ A piece may give the speakers in another order than the one before it. Both hear
 so there the order is taken that agrees best, and one piece is faded into the other.
 """
 
+import math
+
 import mindspore as ms
 import numpy as np
 
 from common.errors import UserError
-from data import padded_length
-from metrics import best_permutation
+from common.estimates import best_permutation, mixture_gains
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
@@ -21,6 +22,18 @@ def piece_length(samples, sample_rate):
     Graph mode compiles anew for each length. A recording that is no longer than a piece is one.
     """
     return padded_length(min(samples, round(PIECE_SECONDS * sample_rate)), sample_rate)
+
+
+def padded_length(samples, sample_rate):
+    """The first of a few fixed lengths that is not below `samples`.
+
+    They are about 10 % apart, in tenths of a second (1, 2, ... 10, 11, 13, 15, 17, 19, 21, 24, ...), because graph
+    mode compiles anew for each length that it meets.
+    """
+    tenths = 1
+    while (fixed := math.ceil(tenths * sample_rate / 10)) < samples:
+        tenths = -(-tenths * 11 // 10)
+    return fixed
 
 
 def joined_estimates(net, read, samples, piece):
@@ -80,20 +93,3 @@ def estimate(net, mixture, samples):
     if not np.isfinite(estimates).all():
         raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
     return estimates[0, :, : len(mixture)].copy()
-
-
-def mixture_gains(estimates, mixture):
-    """Gains g [C] that minimise the energy of mixture [T] - sum of g[c] estimates[c] [C, T].
-
-    Where estimates are so alike that the mixture does not tell their gains apart (correlation above about 0.98), or
-    silent, they keep the levels that the network gave them to each other.
-    """
-    estimates, mixture = estimates.astype(np.float64), mixture.astype(np.float64)
-    total = estimates.sum(axis=0)
-    common = mixture @ total / max(total @ total, np.finfo(np.float64).tiny)
-    norms = np.linalg.norm(estimates, axis=1)
-    norms[norms == 0] = 1
-    directions = estimates / norms[:, np.newaxis]  # [C, T]
-    remainder = mixture - common * total
-    correction = np.linalg.pinv(directions @ directions.T, rcond=0.01, hermitian=True) @ (directions @ remainder)
-    return common + correction / norms

@@ -18,13 +18,14 @@ from tqdm import tqdm
 
 from common.command_line import parse
 from common.errors import UserError, run
+from common.estimates import mixture_gains
 from common.files import checksum
 from data import load_index
 from evaluate import evaluate
 from export import read_facts
 from metrics import measure
 from model import load_model
-from pieces import joined, mixture_gains
+from pieces import joined
 from preprocess_310 import bin_name
 from summary import scored_rows, write_csv
 

@@ -9,11 +9,11 @@ from string import Template
 
 import numpy as np
 
+from common.estimates import mixture_gains
 from common.files import whole_file
+from common.wording import duration
 from pictures import PALETTES, histogram, scatter, signal_picture, sound
-from pieces import mixture_gains
 from summary import DIGITS, NAMES, in_digits, sources_of
-from watch import duration
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 FACTS = {  # where the name in summary.json does not say enough

@@ -19,7 +19,7 @@ from statistics import fmean, median, stdev
 
 from common.errors import UserError
 from common.files import whole_file
-from tables import print_markdown
+from common.wording import print_markdown
 
 NAMES = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "stoi": "STOI", "pesq": "PESQ"}
 DIGITS = {"si_snr": 2, "sdr": 2, "stoi": 3, "pesq": 2}  # that are told: STOI has a range of 1

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from common.errors import UserError, first_line
 from common.files import whole_file
+from common.wording import print_markdown
 from config import NETWORK
 
 
@@ -65,14 +66,6 @@ def print_chunks(result, chunk):
     header = ["chunk, ms", "median ms", "99 % below ms", "real-time factor", "parameters"]
     cells = [f"{chunk:g}", *(f"{1000 * result[name]:.2f}" for name in ("median", "percentile_99"))]
     print_markdown([header, [*cells, f"{result['real_time_factor']:.3f}", str(result["parameters"])]])
-
-
-def print_markdown(table):
-    """Print rows of cells, the header first, as a Markdown table."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    table = [table[0], ["-" * width for width in widths], *table[1:]]
-    for row in table:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
 
 
 def straight_lines(rows):

@@ -4,8 +4,8 @@
     python train.py --config configs/paper.yaml --train_dir index/tr --valid_dir index/cv --save_folder exp
 
 The same command again goes on where the run in the save folder stopped, be it in the middle of an epoch, and ends with
-the weights that it would have had without the stop. run_folder.py says which files are in the folder. The loss is the
-negative SI-SNR in dB, so it falls below zero as training goes well.
+the weights that it would have had without the stop. training/run_folder.py says which files are in the folder. The loss
+is the negative SI-SNR in dB, so it falls below zero as training goes well.
 """
 
 import os
@@ -28,12 +28,12 @@ from network.checkpoint import average_weights, read_checkpoint, restore, write_
 from network.options import NetworkOptions
 from network.precision import loss_scaler, set_precision
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
-from ranks import join
-from recipe import check_training, learning_rate, why_over
-from run_folder import best_epochs, drop_old, epoch_file, locked, write_config
-from state import State
-from validation import Validation, fill_up
-from watch import EpochBar, Watch
+from training.progress import EpochBar, Watch
+from training.ranks import join
+from training.run_folder import best_epochs, drop_old, epoch_file, locked, write_config
+from training.run_state import State
+from training.schedule import check_training, learning_rate, why_over
+from training.validation import Validation, fill_up
 
 
 def main(argv=None):
@@ -64,7 +64,7 @@ class Training:
     Args:
         args: options of the groups "training_data", "data", "network", "training" and "device" of config.py.
         device: where it runs, as `set_device` returned it.
-        ranks: ranks.Ranks.
+        ranks: training.ranks.Ranks.
         train_index, valid_index: what `data.load_index` opens.
     """
 

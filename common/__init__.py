@@ -1,7 +1,10 @@
-"""What every other package stands on, and that knows nothing of any of them.
+"""What every other package stands on, and that knows of none of them.
 
-audio     stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
-errors    a user's mistake is one clear line and a non-zero exit
-files     folders, checksums, and files that are written whole or not at all
-parallel  work for all cores, in other processes
+audio         stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
+command_line  reads the options that config.py describes
+errors        a user's mistake is one clear line and a non-zero exit
+estimates     the order and the levels of separated signals
+files         folders, checksums, and files that are written whole or not at all
+parallel      work for all cores in processes, and for many files in threads
+wording       how durations and tables are told
 """

@@ -25,18 +25,6 @@ LARGEST_PEAK = 0.9
 EPOCH = 2**32  # examples are numbered on from epoch * EPOCH
 
 
-def check_dynamic_mixing(args):
-    """Raise UserError for options of training that do not go together with --dynamic_mixing, or need it."""
-    if args.speed_change and not args.dynamic_mixing:
-        raise UserError(f"--speed_change {args.speed_change}: only --dynamic_mixing uses it; add that")
-    if not 0 <= args.speed_change <= 50:
-        raise UserError(f"--speed_change {args.speed_change}: must be a percentage from 0 to 50")
-    if args.dynamic_mixing and args.segment == -1:
-        raise UserError("--segment -1: --dynamic_mixing draws crops; give their seconds")
-    if args.dynamic_mixing and not args.shuffle:
-        raise UserError("--shuffle 0: --dynamic_mixing draws at random; leave one of them out")
-
-
 class DynamicMixtures:
     """Examples of training, each of which depends on the seed, the epoch and its own number alone.
 

@@ -53,7 +53,7 @@ def publish(source, target):
     checkpoint = read_checkpoint(source)
     parameters = []
     for name, parameter in checkpoint.parameters.items():
-        if not _is_memory(name):
+        if not is_memory(name):
             with np.errstate(over="ignore"):
                 half = parameter.asnumpy().astype(np.float16)
             if not np.isfinite(half).all():
@@ -135,65 +135,7 @@ def restore(targets, parameters, path):
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
 
 
-def restore_fitting(targets, parameters, path):
-    """Set those parameters for which a checkpoint has one of the same name and shape; the others stay as they are.
-
-    Takes what `restore` does. Returns lines that say what was taken and what was not. Raises UserError if nothing fits.
-    """
-    stored_shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items() if not _is_memory(name)}
-    fitting = [(name, parameter) for name, parameter in targets if stored_shapes.get(name) == tuple(parameter.shape)]
-    if not fitting:
-        raise UserError(f"{path}: none of its layers has the shape of one of this network; leave --init_from out")
-    restore(fitting, parameters, path)
-    lines = [f"{path}: began with its weights, {len(fitting)} of the {len(targets)} of this network"]
-    fitted = {name for name, _ in fitting}
-    for name, parameter in targets:
-        if name not in fitted:
-            there = f"has it of shape {stored_shapes[name]}" if name in stored_shapes else "has none"
-            lines.append(f"{path}: {there}: {name} {tuple(parameter.shape)} begins anew")
-    names = dict(targets)
-    unused = [name for name in stored_shapes if name not in names]
-    return [*lines, *(f"{path}: {name} has no place in this network" for name in unused)]
-
-
-def at_their_dilations(parameters, there, here):
-    """`Checkpoint.parameters` for a network of other X or R: each block at the place of its repeat and dilation.
-
-    Args:
-        parameters: as the checkpoint has them.
-        there, here: NetworkOptions of the checkpoint and of the network.
-
-    Returns the parameters, those of blocks that have no place here under names that tell so, and the numbers of the
-    blocks that the checkpoint has not.
-    """
-    moved = {}
-    for name, parameter in parameters.items():
-        if name.startswith("separator.blocks."):
-            number, rest = name.removeprefix("separator.blocks.").split(".", 1)
-            repeat, place = divmod(int(number), there.X)
-            if repeat < here.R and place < here.X:
-                name = f"separator.blocks.{repeat * here.X + place}.{rest}"
-            else:
-                name = f"{name} (of X {there.X}, R {there.R})"
-        moved[name] = parameter
-    numbers = range(here.R * here.X)
-    return moved, [number for number in numbers if number // here.X >= there.R or number % here.X >= there.X]
-
-
-def without_look_ahead(parameters):
-    """`Checkpoint.parameters` for a causal network: each depthwise tap hears the frame that it heard, or, if that is
-    ahead, is gone. The first taps, which now reach further back, begin with zeros.
-    """
-    moved = dict(parameters)
-    for name, parameter in parameters.items():
-        if name.endswith("depthwise.weight"):
-            taps = parameter.asnumpy()  # [P, H], from the earliest frame to the latest
-            ahead = len(taps) // 2
-            moved[name] = ms.Tensor(np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]]))
-    return moved
-
-
-def _is_memory(name):
+def is_memory(name):
     """Whether a parameter of a checkpoint is the optimiser's or the moving average's, and not the network's."""
     return name.startswith(("optimizer.", "ema."))
 
@@ -206,6 +148,6 @@ def average_weights(paths):
     sums = {}
     for path in paths:
         for name, parameter in read_checkpoint(path).parameters.items():
-            if not _is_memory(name):
+            if not is_memory(name):
                 sums[name] = sums.get(name, 0) + parameter.asnumpy().astype(np.float64)
     return {name: ms.Tensor((total / len(paths)).astype(np.float32)) for name, total in sums.items()}

@@ -13,7 +13,8 @@ import soundfile
 from conftest import ROOT
 from scipy.signal import resample_poly
 
-from metrics import best_permutation, si_snr
+from common.estimates import best_permutation
+from metrics import si_snr
 from model import load_model
 from pieces import estimate
 from separate import separate

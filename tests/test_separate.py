@@ -16,10 +16,10 @@ from test_metrics import paper_si_snr
 import recordings
 import separate as script
 from common.errors import UserError
+from common.estimates import mixture_gains
 from model import ConvTasNet, load_model
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
-from pieces import mixture_gains
 from separate import separate
 
 ROOT = Path(__file__).parent.parent

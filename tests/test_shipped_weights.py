@@ -20,7 +20,7 @@ from model import load_model
 from network.checkpoint import SHIPPED, path_or_shipped, read_checkpoint
 from network.options import NetworkOptions
 from preprocess import main as preprocess
-from recipe import check_training
+from training.schedule import check_training
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from data import load_index
 from model import ConvTasNet, load_model
 from network.checkpoint import read_checkpoint, write_checkpoint
 from network.options import NetworkOptions
-from ranks import Ranks
+from training.ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "1"]

@@ -104,7 +104,7 @@ def test_missing_file():
     ],
 )
 def test_files_that_come_along(name, expected):
-    from recipe import check_training
+    from training.schedule import check_training
 
     args = parse("", *TRAIN, argv=["--config", str(ROOT / "configs" / f"{name}.yaml"), *FOLDERS])
     check_training(args)

@@ -14,9 +14,10 @@ import train
 from common.command_line import parse
 from common.errors import UserError
 from corpus import dynamic_mixing
-from corpus.dynamic_mixing import DynamicMixtures, check_dynamic_mixing, measure_loudness
+from corpus.dynamic_mixing import DynamicMixtures, measure_loudness
 from data import describe, load_index, training_batches
 from network.checkpoint import read_checkpoint
+from training.schedule import check_dynamic_mixing
 
 RATE = 8000
 UTTERANCES = {"11": 6, "22": 1, "33": 1, "44": 2}  # of each speaker

@@ -8,8 +8,9 @@ import pytest
 
 from common.errors import UserError
 from model import ConvTasNet, load_model
-from network.checkpoint import average_weights, publish, read_checkpoint, restore, restore_fitting, write_checkpoint
+from network.checkpoint import average_weights, publish, read_checkpoint, restore, write_checkpoint
 from network.options import NetworkOptions
+from training.warm_start import restore_fitting
 
 OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, C=3, Sc=5, bias=1, norm_type="BN", padding="both")
 

@@ -1,4 +1,4 @@
-"""watch.py: what it writes beside train.py's own tests, and durations."""
+"""training/progress.py: what it writes beside train.py's own tests, and durations."""
 
 import json
 import sys
@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from common.errors import UserError
-from watch import EpochBar, Watch, draw, duration
+from common.wording import duration
+from training.progress import EpochBar, Watch, draw
 
 EPOCH = {"epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "valid_si_snri": 1.0}
 

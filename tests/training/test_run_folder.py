@@ -1,4 +1,4 @@
-"""run_folder.py: the lock, changed options, and which checkpoints stay."""
+"""training/run_folder.py: the lock, changed options, and which checkpoints stay."""
 
 import signal
 import subprocess
@@ -9,9 +9,9 @@ import pytest
 
 from common.command_line import parse
 from common.errors import UserError
-from run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
+from training.run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 THEN = {
     "N": 512,
     "sample_rate": 8000,
@@ -39,7 +39,7 @@ def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    code = "import os, signal, sys\nfrom run_folder import locked\n"
+    code = "import os, signal, sys\nfrom training.run_folder import locked\n"
     code += "with locked(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT).returncode == -signal.SIGKILL
     with locked(tmp_path):

@@ -1,9 +1,9 @@
-"""validation.py: what fills a batch up."""
+"""training/validation.py: what fills a batch up."""
 
 import mindspore as ms
 import numpy as np
 
-from validation import fill_up
+from training.validation import fill_up
 
 
 def test_a_smaller_batch_is_filled_up_with_silence():

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import whole_file
+from common.wording import duration
 
 SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
 STEPS_TO_ESTIMATE = 10
@@ -125,14 +126,6 @@ class EpochBar:
         if self.watch.events is not None:
             self.watch.events.add_scalar("step/loss", loss, step)
             self.watch.events.add_scalar("step/lr", lr, step)
-
-
-def duration(seconds):
-    """Seconds in words, such as "2 h 05 min"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def draw(history):

@@ -9,7 +9,6 @@ import math
 from common.command_line import require_positive
 from common.errors import UserError
 from config import TRAINING
-from corpus.dynamic_mixing import check_dynamic_mixing
 
 
 def check_training(args):
@@ -42,6 +41,18 @@ def check_training(args):
             f"--early_stop {args.early_stop}: ends training before --patience {args.patience} can halve the learning"
             " rate; make it larger, or take --schedule constant"
         )
+
+
+def check_dynamic_mixing(args):
+    """Raise UserError for options of training that do not go together with --dynamic_mixing, or need it."""
+    if args.speed_change and not args.dynamic_mixing:
+        raise UserError(f"--speed_change {args.speed_change}: only --dynamic_mixing uses it; add that")
+    if not 0 <= args.speed_change <= 50:
+        raise UserError(f"--speed_change {args.speed_change}: must be a percentage from 0 to 50")
+    if args.dynamic_mixing and args.segment == -1:
+        raise UserError("--segment -1: --dynamic_mixing draws crops; give their seconds")
+    if args.dynamic_mixing and not args.shuffle:
+        raise UserError("--shuffle 0: --dynamic_mixing draws at random; leave one of them out")
 
 
 def learning_rate(args, valid_losses, step, steps_in_all):

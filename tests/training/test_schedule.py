@@ -1,4 +1,4 @@
-"""recipe.py: the learning rate, the end, and options that do not go together."""
+"""training/schedule.py: the learning rate, the end, and options that do not go together."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from common.command_line import parse
 from common.errors import UserError
-from recipe import check_training, halvings, learning_rate, why_over
+from training.schedule import check_training, halvings, learning_rate, why_over
 
 FOLDERS = ["--train_dir", "tr", "--valid_dir", "cv", "--save_folder", "exp"]
 

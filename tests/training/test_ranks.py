@@ -15,7 +15,7 @@ from small_training import command, history
 import train
 from network.checkpoint import read_checkpoint
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Five examples: a batch of four, and one that leaves nothing for the second rank. The gradient is clipped at each step.
 STEPS = ["--segment", "0.5", "--max_norm", "1"]
 PATIENCE_SECONDS = 240  # for ranks to start, on a machine that does other things too

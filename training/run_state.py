@@ -7,15 +7,9 @@ import mindspore as ms
 from mindspore import ops
 
 from common.errors import UserError
-from network.checkpoint import (
-    at_their_dilations,
-    read_checkpoint,
-    restore,
-    restore_fitting,
-    without_look_ahead,
-    write_checkpoint,
-)
-from run_folder import changes
+from network.checkpoint import read_checkpoint, restore, write_checkpoint
+from training.run_folder import changes
+from training.warm_start import at_their_dilations, restore_fitting, without_look_ahead
 
 OPTIMIZER_OPTIONS = ("learning_rate", "momentum")  # parameters of MindSpore's optimisers that --lr, --momentum decide
 

@@ -1,0 +1,29 @@
+"""What separated signals lack: their order, and their levels."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def best_permutation(values):
+    """Assign one estimate to each source so that their `values` [C, C] (source, estimate) are highest in sum.
+
+    Returns int [C]: the estimate, from 0, of each source.
+    """
+    return linear_sum_assignment(values, maximize=True)[1]
+
+
+def mixture_gains(estimates, mixture):
+    """Gains g [C] that minimise the energy of mixture [T] - sum of g[c] estimates[c] [C, T].
+
+    Where estimates are so alike that the mixture does not tell their gains apart (correlation above about 0.98), or
+    silent, they keep the levels that the network gave them to each other.
+    """
+    estimates, mixture = estimates.astype(np.float64), mixture.astype(np.float64)
+    total = estimates.sum(axis=0)
+    common = mixture @ total / max(total @ total, np.finfo(np.float64).tiny)
+    norms = np.linalg.norm(estimates, axis=1)
+    norms[norms == 0] = 1
+    directions = estimates / norms[:, np.newaxis]  # [C, T]
+    remainder = mixture - common * total
+    correction = np.linalg.pinv(directions @ directions.T, rcond=0.01, hermitian=True) @ (directions @ remainder)
+    return common + correction / norms

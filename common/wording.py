@@ -1,0 +1,17 @@
+"""How durations and tables are told to a person."""
+
+
+def duration(seconds):
+    """Seconds in words, such as "2 h 05 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_markdown(table):
+    """Print rows of cells, the header first, as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    table = [table[0], ["-" * width for width in widths], *table[1:]]
+    for row in table:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
