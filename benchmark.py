@@ -35,14 +35,14 @@ from importlib.metadata import version
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from config import DEVICE, NETWORK
 from network.options import NetworkOptions
-from tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
 
-# workload.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells of a
-# process is never below what the process that started it had then.
+# benchmarks/workloads.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells
+# of a process is never below what the process that started it had then.
 
 SECONDS_TO_END = 10
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
@@ -67,7 +67,7 @@ def main(argv=None):
         return
     check(args)
     if args.serve:
-        from workload import serve
+        from benchmarks.workloads import serve
 
         serve(args)
         return
@@ -300,7 +300,7 @@ def measure_pipeline(args):
 
     Returns {"formats": one dict a way, "step": the step's result}.
     """
-    from workload import time_epoch, write_routes
+    from benchmarks.workloads import time_epoch, write_routes
 
     formats = []
     with tempfile.TemporaryDirectory() as folder:

@@ -31,12 +31,12 @@ from common.files import checksum, make_folder
 from common.parallel import map_in_processes
 from corpus.speakers import sexes_of
 from data import describe, load_index
-from metrics import PACKAGES, is_silent, measure, require_metrics, si_snr
+from evaluation.metrics import PACKAGES, is_silent, measure, require_metrics, si_snr
+from evaluation.packing import packed_batches
+from evaluation.report import choose, write_report
+from evaluation.summary import print_summary, scored_rows, summarize, write_csv, write_summary
 from model import load_model, parameter_count
 from network.checkpoint import path_or_shipped
-from packing import packed_batches
-from report import choose, write_report
-from summary import print_summary, scored_rows, summarize, write_csv, write_summary
 
 
 def main(argv=None):

@@ -38,7 +38,6 @@ from common.errors import UserError, first_line, run
 from common.files import checksum, whole_file
 from model import load_model
 from network.checkpoint import path_or_shipped
-from network.options import NetworkOptions
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
 TOLERANCE = 1e-4  # of the largest sample
@@ -190,27 +189,6 @@ def load_onnx(path):
 
 
 FORMATS = {"MINDIR": (write_mindir, load_mindir), "ONNX": (write_onnx, load_onnx)}
-
-
-def read_facts(path):
-    """The facts beside an exported file, a dict of what the head of this file lists.
-
-    Raises UserError if they are missing or damaged, or are those of another file.
-    """
-    try:
-        with open(f"{path}.json", encoding="utf-8") as stream:
-            facts = json.load(stream)
-        network = NetworkOptions(**facts["network"])
-        is_same = facts["sha256"] == checksum(path)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename}: cannot be read ({error.strerror}); export.py writes FILE and FILE.json"
-        ) from None
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path}.json: damaged, or not of export.py; export the network again") from None
-    if not is_same:
-        raise UserError(f"{path}.json: is of another file than {path} now is; export the network again")
-    return facts | {"network": network}
 
 
 def relative_difference(found, expected):

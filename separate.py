@@ -8,13 +8,13 @@ writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate 
 recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
 nothing above half of that rate is in its output. With --plot there is a picture too, separated/meeting.png.
 
-What is longer than 16 s is separated in pieces (pieces.py), so that memory does not grow with the length. A network
-trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which all of
-them together come closest to the recording; a gain leaves an estimate's SI-SNR as it is. Files are as fine as the
-recording, 16 or 24 bits or floats, and floats if a sample would be clipped otherwise.
+What is longer than 16 s is separated in pieces (recordings/pieces.py), so that memory does not grow with the length. A
+network trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which
+all of them together come closest to the recording; a gain leaves an estimate's SI-SNR as it is. Files are as fine as
+the recording, 16 or 24 bits or floats, and floats if a sample would be clipped otherwise.
 
-With --streaming a causal network separates standard input as it comes, one hop behind (streaming.py): at the levels
-that the network gives, as floats.
+With --streaming a causal network separates standard input as it comes, one hop behind (recordings/streaming.py): at the
+levels that the network gives, as floats.
 """
 
 import os
@@ -33,8 +33,7 @@ from common.errors import UserError, run
 from config import SEPARATION
 from model import load_model
 from network.checkpoint import path_or_shipped
-from pieces import joined_estimates, piece_length
-from recordings import (
+from recordings.inputs import (
     STANDARD_STREAM,
     WaitingFile,
     WavStream,
@@ -46,7 +45,8 @@ from recordings import (
     output_paths,
     write_estimates,
 )
-from streaming import Streamer
+from recordings.pieces import joined_estimates, piece_length
+from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
@@ -118,7 +118,7 @@ def separate_files(net, outputs, channel, encoding):
 
 
 def separate_recordings(net, found, channel, encoding):
-    """Separate recordings, of recordings.py, and print where the estimates are; raises UserError if there is only one.
+    """Separate recordings, and print where the estimates are; raises UserError if there is only one.
 
     Returns how many could not be separated.
     """
@@ -164,7 +164,7 @@ def separate_recording(net, recording, channel, encoding, piece, progress):
             progress.update(estimates.shape[1] / net.sample_rate)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
         if recording.picture:
-            from plot import draw_picture  # matplotlib, for this alone
+            from recordings.picture import draw_picture  # matplotlib, for this alone
 
             def read_all(start, length):
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])

@@ -2,7 +2,7 @@
 //
 //     main --model conv_tasnet.mindir --input pieces --output estimates --device_type Ascend --device_id 0
 //
-// The input folder holds .bin files, bare float32 numbers [batch, length] as preprocess_310.py writes them, and .wav
+// The input folder holds .bin files, bare float32 numbers [batch, length] as cut_pieces.py writes them, and .wav
 // files of the network's sample rate and length. NAME.bin becomes NAME_0.bin, float32 [batch, speakers, length];
 // NAME.wav becomes that and NAME_s1.wav, NAME_s2.wav ..., at the levels that the network gives. The sample rate is read
 // from MODEL.json, which export.py writes beside the model.
@@ -101,7 +101,7 @@ std::vector<fs::path> ListInputs(const std::string &folder) {
     throw UserError("--input " + folder + ": cannot be read (" + error.message() + ")");
   }
   if (files.empty()) {
-    throw UserError("--input " + folder + ": has no .bin or .wav files; preprocess_310.py writes some");
+    throw UserError("--input " + folder + ": has no .bin or .wav files; cut_pieces.py writes some");
   }
   std::sort(files.begin(), files.end());
   return files;

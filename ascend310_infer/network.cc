@@ -67,7 +67,7 @@ std::vector<float> Network::Separate(const std::vector<float> &mixtures) {
   const size_t bytes = mixtures.size() * sizeof(float);
   if (bytes != input.DataSize()) {
     throw UserError(std::to_string(mixtures.size()) + " samples, but the model takes " + std::to_string(batch_) +
-                    " x " + std::to_string(length_) + "; cut it with preprocess_310.py, or export another --length");
+                    " x " + std::to_string(length_) + "; cut it with cut_pieces.py, or export another --length");
   }
   const std::vector<MSTensor> inputs = {MSTensor(input.Name(), input.DataType(), input.Shape(), mixtures.data(), bytes)};
   std::vector<MSTensor> outputs;

@@ -38,7 +38,7 @@ mkdir -p "$work"
 
 if [[ "$need_preprocess" == y ]]; then
     keep_old "$work/pieces"
-    "$interpreter" "$root/preprocess_310.py" --model_file "$model" --data_dir "$test_set" --pieces_dir "$work/pieces"
+    PYTHONPATH="$root" "$interpreter" -m ascend310_infer.cut_pieces --model_file "$model" --data_dir "$test_set" --pieces_dir "$work/pieces"
 fi
 
 if [[ "$device" == CPU && -z "${MS_LITE_HOME:-}" ]]; then
@@ -61,5 +61,5 @@ fi
 keep_old "$work/estimates"
 "$build/main" --model "$program_model" --input "$work/pieces" --output "$work/estimates" --device_type "$device" \
     --device_id "$device_id"
-"$interpreter" "$root/postprocess.py" --model_file "$model" --data_dir "$test_set" --pieces_dir "$work/pieces" \
-    --estimates_dir "$work/estimates" --csv "$work/results.csv"
+PYTHONPATH="$root" "$interpreter" -m ascend310_infer.join_pieces --model_file "$model" --data_dir "$test_set" \
+    --pieces_dir "$work/pieces" --estimates_dir "$work/estimates" --csv "$work/results.csv"

@@ -12,8 +12,7 @@ import pytest
 import soundfile
 
 import benchmark
-import tables
-import workload
+from benchmarks import tables, workloads
 from common.command_line import parse
 from common.errors import UserError
 from network.options import NetworkOptions
@@ -235,10 +234,10 @@ def test_deviation_from_a_line():
 def test_products_are_those_of_the_forward_pass(device, Sc):
     N, L, B, H, X, R, C = 12, 8, 5, 10, 2, 2, 3
     options = NetworkOptions(N=N, L=L, B=B, H=H, X=X, R=R, C=C, Sc=Sc)
-    products = workload.Products(options).set_train(False)
+    products = workloads.Products(options).set_train(False)
     rows = 2 * 7
     frames = np.random.default_rng(0).standard_normal((rows, L)).astype(np.float32)
-    *skips, decoded = [tensor.asnumpy() for tensor in products(workload.ms.Tensor(frames))]
+    *skips, decoded = [tensor.asnumpy() for tensor in products(workloads.ms.Tensor(frames))]
 
     # Every weight is needed for one of the results, by products of these shapes.
     weights = {name: parameter.asnumpy() for name, parameter in products.parameters_and_names()}
@@ -264,7 +263,7 @@ def test_products_are_those_of_the_forward_pass(device, Sc):
 
 def test_noise_is_what_training_takes():
     args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--batch", "3", "--C", "3"])
-    mixture, lengths, sources = (column.asnumpy() for column in workload.noise(args))
+    mixture, lengths, sources = (column.asnumpy() for column in workloads.noise(args))
     assert mixture.shape == (3, 2000) and sources.shape == (3, 3, 2000) and lengths.tolist() == [2000] * 3
     np.testing.assert_allclose(mixture, sources.sum(1), atol=1e-6)
     assert sources.std() == pytest.approx(0.1, rel=0.05)
@@ -272,8 +271,8 @@ def test_noise_is_what_training_takes():
 
 @pytest.mark.slow
 def test_input_pipeline(monkeypatch, capsys):
-    monkeypatch.setattr(workload, "UTTERANCES", 5)
-    monkeypatch.setattr(workload, "UTTERANCE_SECONDS", (0.6, 0.8))  # noise has to last half a second
+    monkeypatch.setattr(workloads, "UTTERANCES", 5)
+    monkeypatch.setattr(workloads, "UTTERANCE_SECONDS", (0.6, 0.8))  # noise has to last half a second
     benchmark.main(["--what", "data", *TINY])
     *table, line = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table[2:-1]]
@@ -290,13 +289,13 @@ def test_input_pipeline(monkeypatch, capsys):
 
 
 def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(workload, "UTTERANCES", 3)
-    monkeypatch.setattr(workload, "UTTERANCE_SECONDS", (0.3, 0.5))
-    monkeypatch.setattr(workload, "time", SimpleNamespace(perf_counter=iter([10.0, 12.0]).__next__))
+    monkeypatch.setattr(workloads, "UTTERANCES", 3)
+    monkeypatch.setattr(workloads, "UTTERANCE_SECONDS", (0.3, 0.5))
+    monkeypatch.setattr(workloads, "time", SimpleNamespace(perf_counter=iter([10.0, 12.0]).__next__))
     args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--C", "3"])
-    index = workload.write_noise(tmp_path, "flac", 16000, args)
+    index = workloads.write_noise(tmp_path, "flac", 16000, args)
     assert index.speakers == 3 and len(index) == 3 and all(2400 <= length <= 4000 for length in index.lengths)
-    speed, examples, memory = workload.time_epoch(index, 0, args)
+    speed, examples, memory = workloads.time_epoch(index, 0, args)
     assert examples == 3.0  # six in two seconds
     assert speed == pytest.approx(3 * 2 * 0.25 / 2.0)  # two crops of each utterance in two seconds
     assert memory > 10e6
@@ -411,10 +410,10 @@ def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypa
     args = parse("", "benchmark", "data", "network", argv=[*TINY[:-2], "--what", "separate", "--seconds", "1.25"])
     found = []
     monkeypatch.setattr(
-        workload,
+        workloads,
         "separate_files",
         lambda net, outputs, **_: found.extend(soundfile.info(path).frames for path in outputs),
     )
-    work, facts = workload.separation(args)
+    work, facts = workloads.separation(args)
     work()
     assert found == [10000, 10000] and facts["parameters"] > 0

@@ -12,7 +12,7 @@ from scipy.signal import resample_poly
 from common import audio
 from common.errors import UserError
 from data import describe, load_index, segment_samples, training_batches, utterance_batches
-from pieces import padded_length
+from recordings.pieces import padded_length
 
 RATE = 8000
 LENGTHS = [2500, 801, 1600, 333, 4001]

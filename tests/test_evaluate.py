@@ -21,9 +21,9 @@ from test_mixtures import index as make_index
 from test_report import Page
 
 import evaluate
-import report
 from common.errors import UserError
 from data import load_index
+from evaluation import report
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions

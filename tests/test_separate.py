@@ -13,13 +13,13 @@ import pytest
 import soundfile
 from test_metrics import paper_si_snr
 
-import recordings
 import separate as script
 from common.errors import UserError
 from common.estimates import mixture_gains
 from model import ConvTasNet, load_model
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
+from recordings import inputs
 from separate import separate
 
 ROOT = Path(__file__).parent.parent
@@ -332,14 +332,14 @@ def test_standard_input_to_standard_output(checkpoint):
 def test_memory_is_flat_in_the_length_of_a_recording(tmp_path, band_main, monkeypatch):
     """Neither the recording nor the estimates are ever whole in memory: the largest array is a piece."""
     largest = []
-    decode = recordings.decode_open
+    decode = inputs.decode_open
 
     def noted(*args, **options):
         samples = decode(*args, **options)
         largest.append(len(samples))
         return samples
 
-    monkeypatch.setattr(recordings, "decode_open", noted)
+    monkeypatch.setattr(inputs, "decode_open", noted)
     band_main(write(tmp_path / "long.wav", np.tile(tones(8000, 8000).sum(0), 300), subtype="PCM_16"))
     assert soundfile.info(tmp_path / "out" / "long_s1.wav").frames == 300 * 8000
     assert len(largest) > 20

@@ -1,4 +1,4 @@
-"""metrics.py against the formulas written out, and against mir_eval."""
+"""evaluation/metrics.py against the formulas written out, and against mir_eval."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.estimates import best_permutation
-from metrics import is_silent, sdr, si_snr
+from evaluation.metrics import is_silent, sdr, si_snr
 
 random = np.random.default_rng(0)
 

@@ -1,9 +1,10 @@
 """Cut the utterances of a test set into the pieces that an exported network takes, for ascend310_infer/.
 
-    python preprocess_310.py --model_file conv_tasnet.mindir --data_dir index/tt --pieces_dir infer_310/pieces
+    python -m ascend310_infer.cut_pieces --model_file conv_tasnet.mindir --data_dir index/tt \
+        --pieces_dir infer_310/pieces
 
 writes 00000.bin, 00001.bin ..., float32 [batch, length] each, and pieces.json, which tells where in which utterance
-each row comes from. Consecutive pieces of an utterance share a quarter of their length, by which postprocess.py joins
+each row comes from. Consecutive pieces of an utterance share a quarter of their length, by which join_pieces.py joins
 their estimates. What is shorter than a piece, and the rest of the last batch, is filled up with zeros, which the
 network takes for silence.
 """
@@ -14,12 +15,12 @@ import os
 import numpy as np
 from tqdm import tqdm
 
+from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file
 from data import load_index
-from export import read_facts
-from pieces import piece_starts
+from recordings.pieces import piece_starts
 
 SHARED = 0.25  # of a piece, with the next
 

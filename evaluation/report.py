@@ -12,8 +12,8 @@ import numpy as np
 from common.estimates import mixture_gains
 from common.files import whole_file
 from common.wording import duration
-from pictures import PALETTES, histogram, scatter, signal_picture, sound
-from summary import DIGITS, NAMES, in_digits, sources_of
+from evaluation.pictures import PALETTES, histogram, scatter, signal_picture, sound
+from evaluation.summary import DIGITS, NAMES, in_digits, sources_of
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 FACTS = {  # where the name in summary.json does not say enough

@@ -1,4 +1,4 @@
-"""report.py: the page of an evaluation, its text alone and as a real browser shows it."""
+"""evaluation/report.py: the page of an evaluation, its text alone and as a real browser shows it."""
 
 import re
 import shutil
@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import report
 from common.errors import UserError
-from summary import summarize
+from evaluation import report
+from evaluation.summary import summarize
 
 RATE = 8000
 FACTS = {

@@ -26,13 +26,13 @@ from corpus.mixture_index import write_mixtures
 from corpus.mixtures import Mixture, Track
 from data import load_index, training_batches
 from evaluate import evaluate, separated
+from evaluation.packing import packed_batches
 from model import ConvTasNet, frame_count, parameter_count
 from network.options import NetworkOptions
 from network_define import NetWithLoss, TrainingStep, make_optimizer
-from packing import packed_batches
-from recordings import output_paths
+from recordings.inputs import output_paths
+from recordings.streaming import Streamer
 from separate import separate_files
-from streaming import Streamer
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
 UTTERANCE_SECONDS = (3.0, 12.0)

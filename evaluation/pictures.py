@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from common.audio import as_steps
-from plot import HOP_SECONDS, HOPS_IN_WINDOW, RANGE_DB, gather
+from recordings.picture import HOP_SECONDS, HOPS_IN_WINDOW, RANGE_DB, gather
 
 # Colours of the page and of what is drawn for it. Text, muted and accent can be read on background and surface: 4.5 : 1
 # or more, as WCAG AA asks.

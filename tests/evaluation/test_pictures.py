@@ -1,4 +1,4 @@
-"""pictures.py: what is drawn and heard is what was given."""
+"""evaluation/pictures.py: what is drawn and heard is what was given."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from test_report import contrast
 
-import pictures
+from evaluation import pictures
 
 RATE = 8000
 

@@ -1,4 +1,4 @@
-"""streaming.py: a stream in chunks of any size gives what the network gives for the whole."""
+"""recordings/streaming.py: a stream in chunks of any size gives what the network gives for the whole."""
 
 import io
 import subprocess
@@ -16,9 +16,9 @@ from common.errors import UserError
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
-from streaming import FRAMES_AT_ONCE, Streamer
+from recordings.streaming import FRAMES_AT_ONCE, Streamer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def network(**options):

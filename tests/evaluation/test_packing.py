@@ -1,4 +1,4 @@
-"""packing.py: what goes where, and that an utterance in a row with others gives the samples that it gives alone."""
+"""evaluation/packing.py: what goes where, and that in a row with others an utterance gives what it gives alone."""
 
 from types import SimpleNamespace
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from evaluation.packing import pack, packed_batches
 from model import ConvTasNet
 from network.options import NetworkOptions
-from packing import pack, packed_batches
 
 RATE = 8000
 

@@ -14,9 +14,9 @@ from conftest import ROOT
 from scipy.signal import resample_poly
 
 from common.estimates import best_permutation
-from metrics import si_snr
+from evaluation.metrics import si_snr
 from model import load_model
-from pieces import estimate
+from recordings.pieces import estimate
 from separate import separate
 
 RATE = 8000

@@ -1,12 +1,12 @@
-"""summary.py: the numbers of summary.json against numpy, and how values that are missing are counted."""
+"""evaluation/summary.py: the numbers of summary.json against numpy, and how values that are missing are counted."""
 
 import json
 
 import numpy as np
 import pytest
 
-from metrics import columns
-from summary import BANDS, in_digits, print_summary, statistics_of, summarize, write_csv, write_summary
+from evaluation.metrics import columns
+from evaluation.summary import BANDS, in_digits, print_summary, statistics_of, summarize, write_csv, write_summary
 
 random = np.random.default_rng(0)
 METRICS = ["si_snr", "pesq"]

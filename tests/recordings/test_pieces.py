@@ -1,4 +1,4 @@
-"""pieces.py: pieces that cover a recording, their speakers in one order, and joins that nobody hears."""
+"""recordings/pieces.py: pieces that cover a recording, their speakers in one order, and joins that nobody hears."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_separate import BandNet, tones
 
-from pieces import joined, joined_estimates, piece_length, piece_starts
+from recordings.pieces import joined, joined_estimates, piece_length, piece_starts
 from separate import separate
 
 RATE = 8000

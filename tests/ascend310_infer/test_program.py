@@ -19,8 +19,8 @@ import pytest
 import soundfile
 
 import export
-import postprocess
 import train
+from ascend310_infer import join_pieces
 from common.audio import read_audio
 from data import load_index
 from evaluate import evaluate
@@ -28,7 +28,7 @@ from model import ConvTasNet, load_model
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "ascend310_infer"
 SIZES = dict(N=16, L=8, B=8, H=8, X=2, R=1)
 NETWORKS = {
@@ -457,7 +457,7 @@ def test_script_joins_pieces_as_python_does(trained, trained_onnx, lite, voices,
         found = np.fromfile(tmp_path / f"infer_310/estimates/{path.stem}_0.bin", np.float32)
         assert_equal(found.reshape(expected.shape), expected)
         expected.tofile(estimates / f"{path.stem}_0.bin")
-    postprocess.main(["--model_file", str(trained_onnx), "--data_dir", str(test_set), "--pieces_dir", str(pieces),
+    join_pieces.main(["--model_file", str(trained_onnx), "--data_dir", str(test_set), "--pieces_dir", str(pieces),
                       "--estimates_dir", str(estimates), "--csv", str(tmp_path / "results.csv"),
                       "--compare_whole", "0"])  # fmt: skip
     assert average(result.stdout) == pytest.approx(average(capfd.readouterr().out), abs=0.05)

@@ -1,7 +1,7 @@
-"""Join what ascend310_infer/ made of the pieces of preprocess_310.py, and score it.
+"""Join what ascend310_infer/ made of the pieces of cut_pieces.py, and score it.
 
-    python postprocess.py --model_file conv_tasnet.mindir --data_dir index/tt --pieces_dir infer_310/pieces \
-        --estimates_dir infer_310/estimates
+    python -m ascend310_infer.join_pieces --model_file conv_tasnet.mindir --data_dir index/tt \
+        --pieces_dir infer_310/pieces --estimates_dir infer_310/estimates
 
 Each piece gets the levels that add up to its mixture, and is joined to the one before it where the two overlap, as
 separate.py does with long recordings. The CSV file has a row an utterance. The last line is the average; the one
@@ -16,18 +16,18 @@ from device import set_device
 import numpy as np
 from tqdm import tqdm
 
+from ascend310_infer.cut_pieces import bin_name
+from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.estimates import mixture_gains
 from common.files import checksum
 from data import load_index
 from evaluate import evaluate
-from export import read_facts
-from metrics import measure
+from evaluation.metrics import measure
+from evaluation.summary import scored_rows, write_csv
 from model import load_model
-from pieces import joined
-from preprocess_310 import bin_name
-from summary import scored_rows, write_csv
+from recordings.pieces import joined
 
 
 def main(argv=None):
@@ -57,12 +57,12 @@ def read_pieces(folder, index, facts):
             description = json.load(stream)
         pieces = [(utterance, start) for utterance, start in description["pieces"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run preprocess_310.py again") from None
+        raise UserError(f"{path}: cannot be read ({error}); run cut_pieces.py again") from None
     expected = {key: facts[key] for key in ("length", "batch_size", "speakers")}
     expected |= {"names": index.names, "lengths": index.lengths.tolist()}
     for key, value in expected.items():
         if description.get(key) != value:
-            raise UserError(f"{path}: has other {key} than the test set or the network; run preprocess_310.py again")
+            raise UserError(f"{path}: has other {key} than the test set or the network; run cut_pieces.py again")
     return pieces
 
 
@@ -73,7 +73,7 @@ def join(index, pieces, folder, facts):
         index: of `data.load_index`.
         pieces: list of (utterance, start), in order.
         folder: where the estimates of the pieces are.
-        facts: of `export.read_facts`.
+        facts: of `ascend310_infer.exported.read_facts`.
 
     Yields name, audio [1 + C, T] and estimates [C, T] of each utterance. Raises UserError if a file of estimates is
     missing, has another size or is damaged.

@@ -1,4 +1,4 @@
-"""plot.py: every sample is in the picture, memory is flat, and nothing that separate.py takes breaks it."""
+"""recordings/picture.py: every sample is in the picture, memory is flat, whatever separate.py takes is drawn."""
 
 import warnings
 
@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from test_separate import band_main, tones, write, written  # noqa: F401, a fixture
 
-import plot
 from common.errors import UserError
-from plot import COLUMNS, HOPS_AT_ONCE, draw_picture, gather
+from recordings import picture
+from recordings.picture import COLUMNS, HOPS_AT_ONCE, draw_picture, gather
 
 HOP = 8  # short, so that many columns take few samples
 
@@ -64,8 +64,8 @@ def test_short_silent_and_loud_recordings(tmp_path, samples, level):
 
 def test_silence_is_dark():
     zeros = np.zeros((2, 8000), np.float32)
-    for axes in plot.draw(*gather(reader(zeros), 8000, 64), 1.0, 8000, 64).axes[1:4:2]:
-        assert axes.images[0].get_array().max() < -plot.RANGE_DB
+    for axes in picture.draw(*gather(reader(zeros), 8000, 64), 1.0, 8000, 64).axes[1:4:2]:
+        assert axes.images[0].get_array().max() < -picture.RANGE_DB
 
 
 def test_time_is_in_seconds_and_every_row_has_its_name_and_frequencies():
@@ -74,7 +74,7 @@ def test_time_is_in_seconds_and_every_row_has_its_name_and_frequencies():
     signals = np.zeros((2, 8001), np.float32)
     signals[0] = 0.1 * np.sin(2 * np.pi * 1000 * time) * (time < 0.5)
     signals[1, 6000] = 0.5
-    figure = plot.draw(*gather(reader(signals), 8001, 64), 8001 / 8000, 8000, 64)
+    figure = picture.draw(*gather(reader(signals), 8001, 64), 8001 / 8000, 8000, 64)
     wave, spectrum = figure.axes[0], figure.axes[1]
     assert [axes.get_ylabel() for axes in figure.axes[::2][:2]] == ["mixture", "s1"]
     assert wave.get_xlim() == pytest.approx((0, 8001 / 8000)) and "s" in figure.axes[2].get_xlabel()

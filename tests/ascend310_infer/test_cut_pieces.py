@@ -1,4 +1,4 @@
-"""preprocess_310.py and postprocess.py: pieces cover every sample, and joined they are the utterance again."""
+"""ascend310_infer/cut_pieces.py, join_pieces.py: pieces cover every sample, and joined they are the utterance again."""
 
 import json
 from itertools import pairwise
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import postprocess
-import preprocess_310
+from ascend310_infer import cut_pieces, join_pieces
 from common.errors import UserError
 from common.files import checksum
 from data import load_index
@@ -70,7 +69,7 @@ def separate(work, mixtures_to_estimates):
 
 
 def test_pieces_are_the_utterances_stretches(work):
-    preprocess_310.main(arguments(work))
+    cut_pieces.main(arguments(work))
     pieces = json.loads((work / "pieces/pieces.json").read_text())["pieces"]
     index = load_index(str(work / "data"), 8000)
     files = sorted((work / "pieces").glob("*.bin"))
@@ -90,7 +89,7 @@ def test_pieces_are_the_utterances_stretches(work):
 
 
 def test_joined_pieces_are_the_utterances_again(work, capfd):
-    preprocess_310.main(arguments(work))
+    cut_pieces.main(arguments(work))
     index = load_index(str(work / "data"), 8000)
     pieces = json.loads((work / "pieces/pieces.json").read_text())["pieces"]
     numbers = iter(range(100))
@@ -107,10 +106,10 @@ def test_joined_pieces_are_the_utterances_again(work, capfd):
 
     separate(work, true_sources_in_any_order)
     facts = {"batch_size": 2, "speakers": 2, "length": 1000}
-    for name, audio, estimates in postprocess.join(index, pieces, str(work / "estimates"), facts):
+    for name, audio, estimates in join_pieces.join(index, pieces, str(work / "estimates"), facts):
         sources = audio[1:] if np.abs(estimates[0] - audio[1]).max() < 0.1 else audio[:0:-1]
         np.testing.assert_allclose(estimates, sources, atol=1e-3, err_msg=name)
-    postprocess.main(post_arguments(work))
+    join_pieces.main(post_arguments(work))
     *_, whole, last = capfd.readouterr().out.strip().splitlines()
     assert whole.startswith("Whole utterances: not compared, since ") and "best.ckpt is not there" in whole
     assert float(last.removeprefix("Average SISNR improvement: ")) > 50
@@ -118,9 +117,9 @@ def test_joined_pieces_are_the_utterances_again(work, capfd):
 
 
 def test_mixtures_as_estimates_improve_nothing(work, capfd):
-    preprocess_310.main(arguments(work))
+    cut_pieces.main(arguments(work))
     separate(work, lambda mixtures: np.stack([mixtures, mixtures], 1))
-    postprocess.main(post_arguments(work))
+    join_pieces.main(post_arguments(work))
     assert (
         capfd.readouterr().out.strip().endswith(("Average SISNR improvement: 0.00", "Average SISNR improvement: -0.00"))
     )
@@ -128,40 +127,40 @@ def test_mixtures_as_estimates_improve_nothing(work, capfd):
 
 def test_network_of_any_length_is_refused(work):
     write_facts(work, length=None)
-    assert "is for any length" in refused(preprocess_310, arguments(work))
+    assert "is for any length" in refused(cut_pieces, arguments(work))
 
 
 def test_network_of_more_speakers_is_refused(work):
     write_facts(work, speakers=3)
-    assert "2 sources in a mixture" in refused(preprocess_310, arguments(work))
+    assert "2 sources in a mixture" in refused(cut_pieces, arguments(work))
 
 
 def test_facts_of_another_file_are_refused(work):
     (work / "net.onnx").write_text("another network")
-    assert "net.onnx.json: is of another file" in refused(preprocess_310, arguments(work))
+    assert "net.onnx.json: is of another file" in refused(cut_pieces, arguments(work))
     (work / "net.onnx.json").write_text("{}")
-    assert "net.onnx.json: damaged" in refused(preprocess_310, arguments(work))
+    assert "net.onnx.json: damaged" in refused(cut_pieces, arguments(work))
     (work / "net.onnx.json").unlink()
-    assert "net.onnx.json: cannot be read" in refused(preprocess_310, arguments(work))
+    assert "net.onnx.json: cannot be read" in refused(cut_pieces, arguments(work))
 
 
 def test_folder_that_is_not_empty_is_refused(work):
-    preprocess_310.main(arguments(work))
-    assert "pieces: is not empty" in refused(preprocess_310, arguments(work))
+    cut_pieces.main(arguments(work))
+    assert "pieces: is not empty" in refused(cut_pieces, arguments(work))
 
 
 def test_missing_or_damaged_estimates_are_named(work):
-    preprocess_310.main(arguments(work))
-    assert "estimates/00000_0.bin: cannot be read (No such file" in refused(postprocess, post_arguments(work))
+    cut_pieces.main(arguments(work))
+    assert "estimates/00000_0.bin: cannot be read (No such file" in refused(join_pieces, post_arguments(work))
     separate(work, lambda mixtures: mixtures)
-    assert "estimates/00000_0.bin: 2000 numbers, expected [2, 2, 1000]" in refused(postprocess, post_arguments(work))
+    assert "estimates/00000_0.bin: 2000 numbers, expected [2, 2, 1000]" in refused(join_pieces, post_arguments(work))
     assert not (work / "results.csv").exists()
 
 
 def test_pieces_of_another_network_are_refused(work):
-    preprocess_310.main(arguments(work))
+    cut_pieces.main(arguments(work))
     write_facts(work, length=500)
-    assert "pieces.json: has other length than" in refused(postprocess, post_arguments(work))
+    assert "pieces.json: has other length than" in refused(join_pieces, post_arguments(work))
     for damaged in ("[", "[]", "{}", '{"pieces": [1]}'):
         (work / "pieces/pieces.json").write_text(damaged)
-        assert "pieces.json: cannot be read" in refused(postprocess, post_arguments(work))
+        assert "pieces.json: cannot be read" in refused(join_pieces, post_arguments(work))

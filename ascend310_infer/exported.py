@@ -1,0 +1,28 @@
+"""What export.py writes beside an exported network: FILE.json, whose format its head explains."""
+
+import json
+
+from common.errors import UserError
+from common.files import checksum
+from network.options import NetworkOptions
+
+
+def read_facts(path):
+    """The facts beside an exported file, a dict of what the head of export.py lists.
+
+    Raises UserError if they are missing or damaged, or are those of another file.
+    """
+    try:
+        with open(f"{path}.json", encoding="utf-8") as stream:
+            facts = json.load(stream)
+        network = NetworkOptions(**facts["network"])
+        is_same = facts["sha256"] == checksum(path)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: cannot be read ({error.strerror}); export.py writes FILE and FILE.json"
+        ) from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path}.json: damaged, or not of export.py; export the network again") from None
+    if not is_same:
+        raise UserError(f"{path}.json: is of another file than {path} now is; export the network again")
+    return facts | {"network": network}
