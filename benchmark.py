@@ -23,19 +23,19 @@ import math
 import os
 import platform
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib.metadata import version
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.tables import draw_chart, print_chunks, print_formats, print_lines, print_rows, straight_lines
+from benchmarks.chart import draw_chart
+from benchmarks.parties import compare, time_in_turn
+from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, straight_lines
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from config import DEVICE, NETWORK
@@ -44,7 +44,6 @@ from network.options import NetworkOptions
 # benchmarks/workloads.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells
 # of a process is never below what the process that started it had then.
 
-SECONDS_TO_END = 10
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
 TOLD = (
     "engine",
@@ -147,81 +146,6 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-class Party:
-    """A process that runs and times a round when asked. It is ended when its `with` block is left, however.
-
-    Its standard error goes to the file `errors`. Attributes: `name`; `ready`, what it said once warm; `rounds`, seconds
-    of each; `peak_memory`, bytes, once ended.
-    """
-
-    def __init__(self, name, command, errors):
-        self.name, self.errors, self.rounds = name, errors, []
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.end()
-        self.process.stdout.close()
-
-    def warm_up(self):
-        self.ready = self.answer("ready")
-
-    def time_round(self):
-        with suppress(BrokenPipeError):  # it has died, which its answer tells
-            self.process.stdin.write("\n")
-            self.process.stdin.flush()
-        self.rounds.append(self.answer("seconds")["seconds"])
-
-    def answer(self, key):
-        """The JSON object, with this key, that it prints next. Raises UserError if it ends or prints anything else."""
-        line = self.process.stdout.readline()
-        if not line:
-            self.end()
-            raise UserError(f"{self.name}: ended with status {self.process.returncode}: {self.last_error()}")
-        with suppress(ValueError):
-            answer = json.loads(line)
-            if isinstance(answer, dict) and key in answer:
-                return answer
-        raise UserError(f"{self.name}: printed {line.strip()!r} where a JSON object with {key!r} was due")
-
-    def last_error(self):
-        self.errors.seek(0)
-        lines = self.errors.read().split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it printed no error")
-
-    def end(self):
-        """Close its standard input, at which it ends, and keep its peak memory; kill it if it goes on."""
-        if self.process.returncode is not None:
-            return
-        with suppress(OSError):
-            self.process.stdin.close()
-        deadline = time.monotonic() + SECONDS_TO_END
-        # wait4 tells the memory of this process; Popen's own wait, poll and kill would take its end away from it.
-        while (ended := os.wait4(self.process.pid, os.WNOHANG))[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(self.process.pid, signal.SIGKILL)
-            time.sleep(0.02)
-        _, status, usage = ended
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-    def result(self, audio_seconds):
-        """What its rounds say, each of so many seconds of audio unless it told otherwise, as a dict."""
-        median = statistics.median(self.rounds)
-        audio_seconds = self.ready.get("audio_seconds", audio_seconds)
-        return {
-            "median": median,
-            "minimum": min(self.rounds),
-            "real_time_factor": median / audio_seconds,
-            "peak_memory_gb": self.peak_memory / 1e9,
-            "rounds": self.rounds,
-            **{fact: value for fact, value in self.ready.items() if fact != "ready"},
-        }
-
-
 def own_command(args, what, seconds):
     options = [f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", "chunk", *NETWORK)]
     options += [f"--{name}={getattr(args, name)}" for name in DEVICE if getattr(args, name) is not None]
@@ -245,36 +169,6 @@ def commands(args, seconds):
     if args.peer:
         parties["peer"] = peer_command(args, seconds)
     return parties
-
-
-def time_in_turn(parties, rounds, label, audio_seconds):
-    """Start the parties ({name: command}), ask them in turn for so many rounds, and end them: {name: result}."""
-    with ExitStack() as stack, tqdm(total=rounds, unit="round", disable=None, leave=False) as progress:
-        running = []
-        for name, command in parties.items():
-            progress.set_description(f"{label}: warming up {name}")
-            errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
-            running.append(stack.enter_context(Party(name, command, errors)))
-            running[-1].warm_up()
-        progress.set_description(label)
-        for _ in range(rounds):
-            for party in running:
-                party.time_round()
-            progress.update()
-        for party in running:
-            party.end()
-    return {party.name: party.result(audio_seconds) for party in running}
-
-
-def compare(first, second):
-    """The second party's times divided by the first's: of their medians, and pair by pair, round for round."""
-    pairs = [b / a for a, b in zip(first["rounds"], second["rounds"], strict=True)]
-    return {
-        "of_medians": second["median"] / first["median"],
-        "median": statistics.median(pairs),
-        "lowest": min(pairs),
-        "highest": max(pairs),
-    }
 
 
 def measure_lengths(args):

@@ -29,7 +29,7 @@ def load_index(path, sample_rate):
     """Open a folder of mix.json, s1.json, s2.json ... or mixtures.json, or a MindRecord file, of preprocess.py.
 
     Returns an index: its length is the number of utterances; `names`, `lengths` (int64 [utterances], samples),
-    `speakers`, `sample_rate`, `path`; `read(utterance, start, length)` gives float32 [1 + C, length], mixture first.
+    `sources`, `sample_rate`, `path`; `read(utterance, start, length)` gives float32 [1 + C, length], mixture first.
     Raises UserError, naming the file, if there is none, it is malformed, or it was made at another rate.
     """
     if sample_rate < 1:
@@ -102,7 +102,7 @@ class _BatchSource:
     def __getitem__(self, number):
         rows = self.batches[number]
         lengths = np.zeros(len(rows), np.int32)  # [M]
-        audio = np.zeros((len(rows), 1 + self.index.speakers, self.samples[number]), np.float32)  # [M, 1 + C, T]
+        audio = np.zeros((len(rows), 1 + self.index.sources, self.samples[number]), np.float32)  # [M, 1 + C, T]
         for m, row in enumerate(rows.tolist()):
             if row[2] == 0:  # of a rank that has no part in this batch
                 continue
@@ -177,9 +177,7 @@ def describe(index, segment=-1, cv_maxlen=None):
     if isinstance(index, DynamicMixtures):
         return index.describe(segment_samples(segment, index.sample_rate))
     within = _within(index, cv_maxlen)
-    text = (
-        f"{_count(within.sum(), 'mixture')} of {_count(index.speakers, 'speaker')}, {_hours(index, within):.2f} hours"
-    )
+    text = f"{_count(within.sum(), 'mixture')} of {_count(index.sources, 'speaker')}, {_hours(index, within):.2f} hours"
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
         examples = np.sum(-(-index.lengths // samples))

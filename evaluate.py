@@ -15,24 +15,17 @@ the averages, and a line says so. A silent estimate counts as -100 dB.
 
 import os
 import platform
-from contextlib import closing
-from functools import partial
 from importlib.metadata import version
 
 from device import set_device
 
-import numpy as np
-from tqdm import tqdm
-
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
-from common.estimates import best_permutation
 from common.files import checksum, make_folder
-from common.parallel import map_in_processes
 from corpus.speakers import sexes_of
 from data import describe, load_index
-from evaluation.metrics import PACKAGES, is_silent, measure, require_metrics, si_snr
-from evaluation.packing import packed_batches
+from evaluation.evaluator import evaluate, separate_utterances
+from evaluation.metrics import PACKAGES, require_metrics
 from evaluation.report import choose, write_report
 from evaluation.summary import print_summary, scored_rows, summarize, write_csv, write_summary
 from model import load_model, parameter_count
@@ -51,9 +44,9 @@ def main(argv=None):
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)
-    if index.speakers != net.options.C:
+    if index.sources != net.options.C:
         raise UserError(
-            f"{args.data_dir}: {index.speakers} sources in a mixture, but {args.model_path} separates {net.options.C};"
+            f"{args.data_dir}: {index.sources} sources in a mixture, but {args.model_path} separates {net.options.C};"
             " take a test set and a network of as many speakers"
         )
     sexes = sexes_of(index, args.speakers_file)
@@ -85,60 +78,13 @@ def facts(args, net, index, device, metrics):
         "checkpoint_sha256": checksum(args.model_path),
         "parameters": parameter_count(net),
         "index": args.data_dir,
-        "speakers": index.speakers,
+        "speakers": index.sources,
         "sample_rate": index.sample_rate,
         "hours": float(index.lengths.sum() / index.sample_rate / 3600),
         "device": device,
         "metrics": metrics,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
     }
-
-
-def evaluate(net, index, batch_size=1, num_workers=1, metrics=("si_snr",)):
-    """Separate every utterance of an index and measure the result, in other processes.
-
-    Args:
-        net: model.ConvTasNet, or what takes mixtures [M, T], lengths and starts [M, U] as it does, and has `options`.
-        index: of `data.load_index`, with C speakers.
-        batch_size: rows of utterances separated at once; it changes the speed only.
-        num_workers: threads that read files.
-        metrics: names, si_snr among them.
-
-    Returns a dict an utterance, in the order of the index: `name`, `seconds` and what `metrics.measure` gives. Raises
-    UserError if a file cannot be read or the network gives NaN.
-    """
-    batches = packed_batches(index, batch_size, net.options, num_workers)
-    rows = [
-        {"name": name, "seconds": length / index.sample_rate}
-        for name, length in zip(index.names, index.lengths.tolist(), strict=True)
-    ]
-    measure_utterance = partial(measure, sample_rate=index.sample_rate, metrics=metrics)
-    with closing(map_in_processes(measure_utterance, separated(net, batches))) as measured:
-        progress = tqdm(measured, "evaluating", total=len(index), unit="mixture", disable=None)
-        for utterance, measures in zip(batches.order, progress, strict=True):
-            rows[utterance] |= measures
-    return rows
-
-
-def separate_utterances(net, index, utterances, batch_size=1, num_workers=1):
-    """Separate a few utterances of an index as `evaluate` does, in batches of its shape, which is not compiled anew.
-
-    Args:
-        utterances: numbers, from 0; else as for `evaluate`.
-
-    Returns (mixture [T], sources [C, T], estimates [C, T] in the order of the sources) of each, float32. Where a source
-    is silent, the estimates are in the network's own order.
-    """
-    if not utterances:
-        return []
-    batches = packed_batches(index, batch_size, net.options, num_workers, wanted=utterances)
-    found = {}
-    for utterance, (mixture, sources, estimates) in zip(batches.order, separated(net, batches), strict=True):
-        if utterance in utterances:
-            if not is_silent(sources).any():
-                estimates = estimates[best_permutation(si_snr(sources, estimates))]
-            found[utterance] = mixture, sources, estimates
-    return [found[utterance] for utterance in utterances]
 
 
 def examples(net, index, rows, batch_size, num_workers):
@@ -149,17 +95,6 @@ def examples(net, index, rows, batch_size, num_workers):
         (kind, rows[utterance], *each, index.sample_rate)
         for (kind, utterance), each in zip(chosen.items(), signals, strict=True)
     ]
-
-
-def separated(net, batches):
-    """Separate `batches` of packing.py. Yields mixture [T], sources [C, T], estimates [C, T] of each utterance."""
-    for mixture, lengths, starts, sources in batches:
-        estimates = net(mixture, lengths, starts)  # [M, C, T]
-        mixture, sources, estimates = (tensor.asnumpy() for tensor in (mixture, sources, estimates))
-        lengths, starts = lengths.asnumpy(), starts.asnumpy()  # [M, U]
-        for m, u in np.argwhere(lengths > 0):
-            stretch = slice(starts[m, u], starts[m, u] + lengths[m, u])
-            yield mixture[m, stretch], sources[m, :, stretch], estimates[m, :, stretch]
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def main(argv=None):
         train_index = load_index(args.train_dir, args.sample_rate)
         valid_index = load_index(args.valid_dir, args.sample_rate)
         for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
-            if index.speakers != args.C:
-                raise UserError(f"{path}: {index.speakers} sources in a mixture, but --C is {args.C}; make them agree")
+            if index.sources != args.C:
+                raise UserError(f"{path}: {index.sources} sources in a mixture, but --C is {args.C}; make them agree")
         training = Training(args, device, ranks, train_index, valid_index)
         training.begin()
         say = training.watch.say

@@ -31,8 +31,8 @@ def main(argv=None):
     if facts["length"] is None:
         raise UserError(f"{args.model_file}: is for any length, but the program needs one; export it with --length 4")
     index = load_index(args.data_dir, facts["sample_rate"])
-    if index.speakers != facts["speakers"]:
-        raise UserError(f"{args.data_dir}: {index.speakers} sources in a mixture, but {args.model_file} separates"
+    if index.sources != facts["speakers"]:
+        raise UserError(f"{args.data_dir}: {index.sources} sources in a mixture, but {args.model_file} separates"
                         f" {facts['speakers']}; take a test set and a network of as many speakers")  # fmt: skip
     try:
         os.makedirs(args.pieces_dir, exist_ok=True)

@@ -23,7 +23,7 @@ from common.errors import UserError, run
 from common.estimates import mixture_gains
 from common.files import checksum
 from data import load_index
-from evaluate import evaluate
+from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.summary import scored_rows, write_csv
 from model import load_model

@@ -1,5 +1,7 @@
 """What benchmark.py times, and how it shows the times.
 
-tables     the tables and the bar chart
+chart      the bar chart of ours beside a peer
+parties    processes that are timed in turn
+tables     the tables
 workloads  passes of the network, matrix products, recordings, the input pipeline
 """

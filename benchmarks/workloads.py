@@ -25,14 +25,14 @@ from corpus.mindrecord import write_mindrecord
 from corpus.mixture_index import write_mixtures
 from corpus.mixtures import Mixture, Track
 from data import load_index, training_batches
-from evaluate import evaluate, separated
+from evaluation.evaluator import evaluate, separated
 from evaluation.packing import packed_batches
 from model import ConvTasNet, frame_count, parameter_count
 from network.options import NetworkOptions
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from recordings.inputs import output_paths
+from recordings.separation import separate_files
 from recordings.streaming import Streamer
-from separate import separate_files
 
 UTTERANCES = 200  # of the noise that the input pipeline reads
 UTTERANCE_SECONDS = (3.0, 12.0)
@@ -145,7 +145,7 @@ class NoiseIndex:
     """Utterances of noise, in memory, as an index of data.py gives them."""
 
     def __init__(self, lengths, args):
-        self.lengths, self.speakers, self.sample_rate = lengths, args.C, args.sample_rate
+        self.lengths, self.sources, self.sample_rate = lengths, args.C, args.sample_rate
         self.names = [str(number) for number in range(len(lengths))]
         sources = 0.1 * np.random.default_rng(0).standard_normal((args.C, lengths.max()), np.float32)
         self.audio = np.concatenate([sources.sum(0, keepdims=True), sources])  # [1 + C, T]

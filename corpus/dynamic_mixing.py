@@ -33,7 +33,7 @@ class DynamicMixtures:
         seed: of all that is drawn.
         speed_change: the most, in percent, that a voice is made faster or slower, its pitch with it.
 
-    Attributes `path`, `sample_rate` and `speakers` are those of the index. Raises UserError if it is another index, or
+    Attributes `path`, `sample_rate` and `sources` are those of the index. Raises UserError if it is another index, or
     if it does not tell who speaks.
     """
 
@@ -44,8 +44,8 @@ class DynamicMixtures:
                 " --librispeech-dir and --metadata-dir without --generate"
             )
         self.index, self.seed, self.speed_change = index, seed, speed_change
-        self.path, self.sample_rate, self.speakers = index.path, index.sample_rate, index.speakers
-        self.voices = 1 if index.task == "enh_single" else index.together
+        self.path, self.sample_rate, self.sources = index.path, index.sample_rate, index.sources
+        self.voices = 1 if index.task == "enh_single" else index.speakers
         of_speaker = {}
         for number, (path, _) in enumerate(index.speech):
             of_speaker.setdefault(_speaker(path), []).append(number)

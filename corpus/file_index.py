@@ -34,7 +34,7 @@ def remove_earlier(folder, written):
 class FolderIndex:
     """The utterances of an index folder.
 
-    Attributes: `names`, `lengths` (int64 [utterances], samples at `sample_rate`), `speakers`, `sample_rate`, `path`.
+    Attributes: `names`, `lengths` (int64 [utterances], samples at `sample_rate`), `sources`, `sample_rate`, `path`.
 
     Raises UserError if a file of the index is missing or malformed, if the files do not agree with each other, or if
     the lengths were counted at another rate.
@@ -51,7 +51,7 @@ class FolderIndex:
             file = os.path.join(path, f"s{number}.json")
             tables.append(_read_rows(file))
             _require_same_utterances(file, tables[-1], mixtures)
-        self.speakers = len(tables) - 1
+        self.sources = len(tables) - 1
         self._files = [[file for file, _ in rows] for rows in zip(*tables, strict=True)]  # the mixture's first
         self._require_own_rate()
 

@@ -112,14 +112,14 @@ def _write_file(index, utterances, path, about, bad_files):
 def _write_records(index, utterances, path, bad_files):
     """Write these utterances of an index. Returns {name: checksum of the audio}."""
     writer = FileWriter(path)
-    longest = 4 * (1 + index.speakers) * int(index.lengths.max())
+    longest = 4 * (1 + index.sources) * int(index.lengths.max())
     writer.set_page_size(max(PAGE_BYTES, 1 << (longest + 1024).bit_length()))  # a record has to fit into a page
     writer.add_schema(
         {
             "name": {"type": "string"},
             "sample_rate": {"type": "int32"},
             "length": {"type": "int64"},
-            "audio": {"type": "float32", "shape": [1 + index.speakers, -1]},
+            "audio": {"type": "float32", "shape": [1 + index.sources, -1]},
         }
     )
     checksums = {}
@@ -163,7 +163,7 @@ class RecordIndex:
         self.names = [str(row[0]) for row in rows]
         self.lengths = np.array([row[2] for row in rows], np.int64)
         self._places = [row[3:] for row in rows]
-        self.speakers = len(self._audio(0)) - 1
+        self.sources = len(self._audio(0)) - 1
 
     def __len__(self):
         return len(self.names)

@@ -65,7 +65,7 @@ class MixtureIndex:
     """The mixtures of a mixtures.json, with the attributes and methods of `file_index.FolderIndex`.
 
     Attributes besides: `task`, `mode`, `librispeech_dir`, `speech` (pairs of path and samples at 16 kHz), `noise`
-    (paths) and `together` (how many speakers are in a mixture).
+    (paths) and `speakers` (how many are in a mixture).
 
     Raises UserError if the file is malformed, of another version or rate, or its first audio file is not there.
     """
@@ -78,7 +78,7 @@ class MixtureIndex:
             self._take(content)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{self.file}: malformed ({error!r}); run preprocess.py again") from None
-        self.speakers = 1 if self.task.startswith("enh") else self.together
+        self.sources = 1 if self.task.startswith("enh") else self.speakers
         audio_info(self.speech[0][0])  # a corpus that has moved, or is not mounted, shows here
 
     def __len__(self):
@@ -129,7 +129,7 @@ class MixtureIndex:
         self.noise = [os.path.join(content["noise_dir"], path) for path in content["noise"]]
         self.names = [str(name) for name, _, _ in content["mixtures"]]
         voices = np.array([speakers for _, speakers, _ in content["mixtures"]], np.float64)  # [utterances, speakers, 2]
-        self.together = voices.shape[1]
+        self.speakers = voices.shape[1]
         self._voices, self._gains = voices[:, :, 0].astype(np.int64), voices[:, :, 1]
         frames = np.array([frames for _, frames in self.speech])[self._voices]  # [utterances, speakers]
         fitted = getattr(frames, self.mode)(axis=1)

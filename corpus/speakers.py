@@ -72,7 +72,7 @@ def _heard(index, named):
     A mixture of one source has one speaker (enh_single) or all that it is named by (enh_both); mixtures.json tells.
     """
     if isinstance(index, MixtureIndex):
-        expected, heard = index.together, named[:1] if index.task == "enh_single" else named
+        expected, heard = index.speakers, named[:1] if index.task == "enh_single" else named
     else:
-        expected, heard = index.speakers, named
+        expected, heard = index.sources, named
     return heard if len(named) == expected else []

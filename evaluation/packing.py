@@ -90,7 +90,7 @@ class _PackedSource:
         return len(self.batches)
 
     def __getitem__(self, number):
-        audio = np.zeros((self.shape[0], 1 + self.index.speakers, self.samples), np.float32)  # [M, 1 + C, T]
+        audio = np.zeros((self.shape[0], 1 + self.index.sources, self.samples), np.float32)  # [M, 1 + C, T]
         lengths, starts = np.zeros((2, *self.shape), np.int32)  # [M, U]
         try:
             for m, row in enumerate(self.batches[number]):

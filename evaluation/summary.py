@@ -40,7 +40,7 @@ def scored_rows(rows, data_dir):
 
 
 def summarize(rows, metrics, facts):
-    """What summary.json holds, of rows of `evaluate.evaluate` of which one at least has an SI-SNR.
+    """What summary.json holds, of rows of `evaluation.evaluator.evaluate` of which one at least has an SI-SNR.
 
     Args:
         rows: dicts, with `sexes` where those are known.

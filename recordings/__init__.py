@@ -1,7 +1,9 @@
 """Recordings of any length, rate and format, and what separate.py makes of them.
 
-inputs     the recordings that are asked for, and the files that are written for each
-picture    waveforms and spectrograms of a recording and its estimates
-pieces     long recordings in flat memory: separated in pieces, and joined
-streaming  a causal network on a live stream, in numpy
+inputs      the recordings that are asked for: files, folders, patterns, standard input
+outputs     the files that are written for a recording, all or none, or a stream
+picture     waveforms and spectrograms of a recording and its estimates
+pieces      long recordings in flat memory: separated in pieces, and joined
+separation  separates files, standard input or a stream, and says where the estimates are
+streaming   a causal network on a live stream, in numpy
 """

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmarks import tables, workloads
+from benchmarks import parties, tables, workloads
+from benchmarks.chart import read_bars
 from common.command_line import parse
 from common.errors import UserError
 from network.options import NetworkOptions
@@ -153,8 +154,8 @@ def test_evaluation_beside_the_network_alone():
 
 
 def test_parties_take_turns(log, started):
-    parties = {name: python(f"import os; os.environ['NAME'] = {name!r}\n{PEER}") for name in ("A", "B")}
-    results = benchmark.time_in_turn(parties, 3, "", 2.0)
+    commands = {name: python(f"import os; os.environ['NAME'] = {name!r}\n{PEER}") for name in ("A", "B")}
+    results = parties.time_in_turn(commands, 3, "", 2.0)
     events = [line.split()[:2] for line in log.read_text().splitlines()]
     assert [name for name, event in events if event.isdecimal() and int(event) < 3] == list("ABABAB")
     assert events[-2:] == [["A", "ends"], ["B", "ends"]]
@@ -165,8 +166,8 @@ def test_parties_take_turns(log, started):
 def test_peak_memory_is_each_partys_own():
     large = python("memory = b'1' * 300_000_000\n" + PEER)
     code = (
-        "import json, benchmark\n"
-        f"results = benchmark.time_in_turn({ {'small': python(PEER), 'large': large}!r}, 1, '', 1.0)\n"
+        "import json\nfrom benchmarks import parties\n"
+        f"results = parties.time_in_turn({ {'small': python(PEER), 'large': large}!r}, 1, '', 1.0)\n"
         "print(json.dumps({name: result['peak_memory_gb'] for name, result in results.items()}))"
     )
     # A process of its own: the system counts what the starting one held as the started one's too.
@@ -190,7 +191,7 @@ def test_peak_memory_is_each_partys_own():
 )
 def test_a_party_that_fails_is_one_line_and_ends_the_others(code, message, log, started):
     with pytest.raises(UserError) as error:
-        benchmark.time_in_turn({"good": python(PEER), "bad": python(code)}, 2, "", 1.0)
+        parties.time_in_turn({"good": python(PEER), "bad": python(code)}, 2, "", 1.0)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert log.read_text().splitlines()[-1] == "peer ends"
     assert len(started) == 2 and not any(map(is_running, started))
@@ -200,7 +201,7 @@ def test_a_party_that_goes_on_is_killed(monkeypatch, started):
     monkeypatch.setattr(benchmark, "SECONDS_TO_END", 0.3)
     stubborn = "import time; print('{\"ready\": true}', flush=True); input(); print('{\"seconds\": 1}', flush=True)"
     began = time.monotonic()
-    result = benchmark.time_in_turn({"stubborn": python(f"{stubborn}; time.sleep(100)")}, 1, "", 1.0)
+    result = parties.time_in_turn({"stubborn": python(f"{stubborn}; time.sleep(100)")}, 1, "", 1.0)
     assert result["stubborn"]["rounds"] == [1] and time.monotonic() - began < 10
     assert not is_running(started[0])
 
@@ -209,16 +210,21 @@ def test_an_interruption_ends_all(monkeypatch, log, started):
     def interrupt(party):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark.Party, "time_round", interrupt)
+    monkeypatch.setattr(parties.Party, "time_round", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        benchmark.time_in_turn({"A": python(PEER), "B": python(PEER)}, 2, "", 1.0)
+        parties.time_in_turn({"A": python(PEER), "B": python(PEER)}, 2, "", 1.0)
     assert len(started) == 2 and not any(map(is_running, started))
 
 
 def test_ratios():
     first = {"rounds": [1.0, 2.0, 4.0], "median": 2.0}
     second = {"rounds": [3.0, 2.0, 2.0], "median": 2.0}
-    assert benchmark.compare(first, second) == {"of_medians": 1.0, "median": 1.0, "lowest": 0.5, "highest": 3.0}
+    assert parties.compare(first, second) == {
+        "of_medians": 1.0,
+        "median": 1.0,
+        "lowest": 0.5,
+        "highest": 3.0,
+    }
 
 
 def test_deviation_from_a_line():
@@ -294,7 +300,7 @@ def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(workloads, "time", SimpleNamespace(perf_counter=iter([10.0, 12.0]).__next__))
     args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--C", "3"])
     index = workloads.write_noise(tmp_path, "flac", 16000, args)
-    assert index.speakers == 3 and len(index) == 3 and all(2400 <= length <= 4000 for length in index.lengths)
+    assert index.sources == 3 and len(index) == 3 and all(2400 <= length <= 4000 for length in index.lengths)
     speed, examples, memory = workloads.time_epoch(index, 0, args)
     assert examples == 3.0  # six in two seconds
     assert speed == pytest.approx(3 * 2 * 0.25 / 2.0)  # two crops of each utterance in two seconds
@@ -352,7 +358,7 @@ def test_chart(tmp_path):
     without_peer = {"what": "data", "options": json.loads(result_line("eager", 1, 1))["options"], "formats": []}
     lines = [result_line("eager", 0.5, 0.6), json.dumps(without_peer) + "\n", result_line("compile", 0.5, 0.4, L=16)]
     results.write_text("".join(lines))
-    assert tables.read_bars(results) == [
+    assert read_bars(results) == [
         ("forward\n2 x 4 s\neager", 0.5, 0.6, pytest.approx(1.2)),
         ("forward\n2 x 4 s\ncompile\nL 16", 0.5, 0.4, pytest.approx(0.8)),
     ]

@@ -178,7 +178,7 @@ def test_utterances_for_evaluation(tmp_path):
 def test_any_number_of_speakers(tmp_path, speakers):
     corpus = make_corpus(tmp_path, [500, 400], speakers)
     index = load_index(tmp_path, RATE)
-    assert index.speakers == speakers and len(index) == 2 and index.names == ["u0", "u1"]
+    assert index.sources == speakers and len(index) == 2 and index.names == ["u0", "u1"]
     ((mixture, lengths, sources),) = arrays(utterance_batches(index, 2, 1))
     assert sources.shape == (2, speakers, 800) and lengths.tolist() == [500, 400]
     np.testing.assert_array_equal(sources[1, :, :400], corpus[1][1:])
@@ -206,7 +206,7 @@ class SilentIndex:
         return len(self.lengths)
 
     def read(self, utterance, start, length):
-        return np.zeros((1 + self.speakers, length), np.float32)
+        return np.zeros((1 + self.sources, length), np.float32)
 
 
 def test_batches_have_nearly_as_many_rows():

@@ -23,7 +23,7 @@ from test_report import Page
 import evaluate
 from common.errors import UserError
 from data import load_index
-from evaluation import report
+from evaluation import evaluator, report
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
@@ -222,7 +222,7 @@ def values_of_libraries(mixture, sources, estimates, rate):
 def test_values_are_those_of_the_libraries_for_every_task(corpus, monkeypatch, task, mode, rate):
     folder = make_index(corpus, corpus / "index", "--mode", mode, "--sample-rate", rate, task=task) / "cv"
     index = load_index(str(folder), rate)
-    net = FilteringNet(index.speakers, rate)
+    net = FilteringNet(index.sources, rate)
     monkeypatch.setattr(evaluate, "load_model", lambda path: net)
     metrics = ["si_snr", "sdr", "stoi", *(["pesq"] if pesq else [])]
     rows, _ = run_main(corpus, "--model_path", CHECKPOINT, "--data_dir", folder, "--metrics", *metrics)
@@ -355,7 +355,7 @@ def test_real_network_scores_the_same_in_any_batch_and_order(tmp_path, checkpoin
     net = evaluate.load_model(checkpoint)
     folders = [tmp_path, reversed_index(tmp_path, tmp_path / "reversed")]
     runs = [
-        {row["name"]: row for row in evaluate.evaluate(net, load_index(str(folder), RATE), batch_size)}
+        {row["name"]: row for row in evaluator.evaluate(net, load_index(str(folder), RATE), batch_size)}
         for folder in folders
         for batch_size in (1, 3)
     ]

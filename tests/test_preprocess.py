@@ -240,7 +240,7 @@ def test_mindrecords_of_training_and_test_set(tmp_path):
     for path in (tmp_path / "out" / "train.mindrecord", elsewhere):
         records = load_index(str(path), 8000)
         assert list(records.names) == sorted(os.path.splitext(name)[0] for name in NAMES)
-        assert list(records.lengths) == [801] * 3 and records.speakers == 2
+        assert list(records.lengths) == [801] * 3 and records.sources == 2
 
 
 def test_a_mistake_is_one_line_and_status_2(tmp_path):

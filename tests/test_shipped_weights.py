@@ -15,7 +15,7 @@ from test_metrics import paper_si_snr
 import export
 from common.command_line import parse
 from data import load_index
-from evaluate import evaluate
+from evaluation.evaluator import evaluate
 from model import load_model
 from network.checkpoint import SHIPPED, path_or_shipped, read_checkpoint
 from network.options import NetworkOptions

@@ -27,7 +27,7 @@ class Validation:
         self.batches = utterance_batches(
             index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share, bad_files
         )
-        self.path, self.speakers, self.ranks = index.path, index.speakers, ranks
+        self.path, self.sources, self.ranks = index.path, index.sources, ranks
         self.mixture_si_snr = None  # dB of the mixtures as they are, once known
 
     def __call__(self):
@@ -41,7 +41,7 @@ class Validation:
             loss += float(self.net_with_loss(mixture, lengths, sources).asnumpy()) * counted.sum()
             mixtures += counted.sum()
             if self.mixture_si_snr is None:
-                estimates = mixture.expand_dims(1).tile((1, self.speakers, 1))  # [M, C, T]
+                estimates = mixture.expand_dims(1).tile((1, self.sources, 1))  # [M, C, T]
                 ratios = pairwise_si_snr(estimates, sources, lengths).asnumpy()  # [M, C, C]
                 unprocessed += float(ratios[counted].mean((1, 2)).sum())
         loss, mixtures, unprocessed = self.ranks.sum(loss, mixtures, unprocessed)

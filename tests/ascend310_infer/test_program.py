@@ -23,7 +23,7 @@ import train
 from ascend310_infer import join_pieces
 from common.audio import read_audio
 from data import load_index
-from evaluate import evaluate
+from evaluation.evaluator import evaluate
 from model import ConvTasNet, load_model
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions

@@ -94,7 +94,7 @@ def test_speakers_are_drawn_alike_and_never_twice(folder, tmp_path):
 )  # speakers in each source
 def test_tasks(folder, tmp_path, task, sources):
     index = mixtures(folder, tmp_path, task=task)
-    assert index.speakers == len(sources)
+    assert index.sources == len(sources)
     for mixture, *found in read_epoch(index):
         voices = [heard(source) for source in found]
         assert [len(places) for places in voices] == sources and 4 not in set().union(*voices)

@@ -42,7 +42,7 @@ def test_describes_the_same_utterances(written):
     index, record = (load_index(path, RATE) for path in written)
     assert record.names == index.names == ["u0", "u1", "u2", "u3"]
     assert record.lengths.tolist() == index.lengths.tolist() == [2501, 802, 1600, 350]
-    assert record.speakers == index.speakers == 3 and len(record) == 4 and record.sample_rate == RATE
+    assert record.sources == index.sources == 3 and len(record) == 4 and record.sample_rate == RATE
 
 
 @pytest.mark.parametrize("segment", [0.1, -1])

@@ -67,7 +67,7 @@ def test_mixtures_are_those_of_the_generated_tree(corpus, tmp_path, task, mode, 
     options = ["--mode", mode, "--sample-rate", rate]
     fly = load_index(index(corpus, tmp_path / "fly", *options, task=task) / "cv", rate)
     tree = load_index(index(corpus, tmp_path / "tree", *options, "--generate", tmp_path / "lm", task=task) / "cv", rate)
-    assert fly.names == tree.names == ["a_b", "c_a"] and fly.speakers == tree.speakers == len(TASK_FILES[task]) - 1
+    assert fly.names == tree.names == ["a_b", "c_a"] and fly.sources == tree.sources == len(TASK_FILES[task]) - 1
     assert fly.lengths.tolist() == tree.lengths.tolist()
     generated = whole(tree)
     mixtures = read_mixtures(corpus / "md", corpus / "LibriSpeech", corpus / "noises", BadFiles())
@@ -106,7 +106,7 @@ def test_real_speech_through_every_route(speech, tmp_path, speakers, mode, task)
     fly, tree = (load_index(tmp_path / name / "cv", 8000) for name in ("fly", "tree"))
     write_mindrecord(tmp_path / "fly" / "cv", tmp_path / "record", 8000, shards=2)
     record = load_index(tmp_path / "record", 8000)
-    assert fly.speakers == tree.speakers == record.speakers == (1 if task.startswith("enh") else speakers)
+    assert fly.sources == tree.sources == record.sources == (1 if task.startswith("enh") else speakers)
     assert len(fly) == 5 and fly.names == record.names
     assert not np.ptp(fly.lengths - tree.lengths) and fly.names == tree.names
     generated = whole(tree)

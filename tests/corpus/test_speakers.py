@@ -55,8 +55,8 @@ def test_file_is_given_for_mixtures_of_files(named):
 class NamedIndex:
     """An index that tells no more than names and how many sources there are."""
 
-    def __init__(self, speakers, *names):
-        self.speakers, self.names, self.path = speakers, names, "index/tt"
+    def __init__(self, sources, *names):
+        self.sources, self.names, self.path = sources, names, "index/tt"
 
     def __len__(self):
         return len(self.names)

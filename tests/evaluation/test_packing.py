@@ -18,7 +18,7 @@ class NoiseIndex:
     """Utterances of noise of these lengths, two sources each."""
 
     def __init__(self, lengths):
-        self.lengths, self.speakers, self.sample_rate = np.array(lengths), 2, RATE
+        self.lengths, self.sources, self.sample_rate = np.array(lengths), 2, RATE
 
     def __len__(self):
         return len(self.lengths)

@@ -1,0 +1,160 @@
+"""The files that are written for a recording: its estimates, all or none, or a stream of them."""
+
+import os
+import shutil
+import struct
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import soundfile
+
+from common.audio import as_steps, read_audio
+from common.errors import UserError
+from common.files import whole_file
+
+ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+FINER = {"PCM_24": "PCM_24", "PCM_32": "PCM_24", "FLOAT": "FLOAT", "DOUBLE": "FLOAT"}  # than 16 bits, what is as fine
+LARGEST_WAV = 2**32 - 2**20  # bytes of samples: a wav file counts them in 32 bits
+BLOCK = 65536  # frames that are copied at once
+
+
+class WaitingFile:
+    """Where estimates wait, at the network's rate, until it is known whether they fit into integers.
+
+    It lies in a hidden folder beside the recording's targets, which goes when its `with` block is left.
+    """
+
+    def __init__(self, recording, sample_rate, speakers):
+        self.recording, self.sample_rate, self.speakers = recording, sample_rate, speakers
+        self.place = os.path.dirname(recording.targets[0] if recording.targets else recording.path) or "."
+
+    def __enter__(self):
+        try:
+            os.makedirs(self.place, exist_ok=True)
+            self.folder = tempfile.TemporaryDirectory(prefix=".separating-", dir=self.place)
+        except OSError as error:
+            raise UserError(f"{self.place}: cannot be made, or written to ({error}); take another folder") from None
+        self.path = os.path.join(self.folder.name, "estimates.wav")
+        self.file = soundfile.SoundFile(self.path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.folder.cleanup()
+
+    def append(self, estimates):
+        """Add estimates [C, n]. Raises UserError if the disk is full."""
+        try:
+            self.file.write(estimates.T)
+        except RuntimeError as error:
+            raise UserError(f"{self.place}: cannot be written to ({error}); is there room?") from None
+
+    def stretches(self):
+        """All of the estimates, stretch by stretch, at the recording's rate: [C, n]."""
+        for start in range(0, self.recording.frames, BLOCK):
+            yield self.read(start, min(BLOCK, self.recording.frames - start), self.recording.sample_rate)
+
+    def read(self, start, length, sample_rate):
+        """A stretch of the estimates, once all are there, at this rate: [C, length]."""
+        self.file.close()
+        return read_audio(self.path, sample_rate, start, length, channel="all").T
+
+
+def write_estimates(recording, blocks, encoding):
+    """Write a recording's estimates to its targets or standard output, all of them or none.
+
+    Args:
+        recording: of `describe` or `from_standard_input`.
+        blocks: function that gives an iterator over the estimates, stretch by stretch: float32 [C, n] at its rate.
+        encoding: a key of ENCODINGS, or None for what the recording has; float, if a sample would be clipped in that.
+
+    Returns the subtype that was written, and the largest sample. Raises UserError if they cannot be written.
+    """
+    subtype = ENCODINGS[encoding] if encoding else FINER.get(recording.subtype, "PCM_16")
+    with ExitStack() as stack:
+        if recording.targets:
+            partials = [stack.enter_context(whole_file(target)) for target in recording.targets]
+        else:
+            partials = [os.path.join(os.path.dirname(recording.path), "estimates.wav")]
+        peak = write_wavs(partials, recording, blocks(), subtype)
+        if peak > 1 and subtype != "FLOAT":
+            subtype = "FLOAT"
+            write_wavs(partials, recording, blocks(), subtype)
+    if not recording.targets:
+        with open(partials[0], "rb") as file, standard_output() as stream:
+            shutil.copyfileobj(file, stream)
+            stream.flush()
+    return subtype, peak
+
+
+def write_wavs(paths, recording, blocks, subtype):
+    """Write estimates as wav files, one a speaker or, of one path, a channel a speaker; returns the largest sample."""
+    peak, files = 0.0, []
+    with ExitStack() as stack:
+        for estimates in blocks:
+            signals = list(estimates) if len(paths) > 1 or len(estimates) == 1 else [estimates.T]
+            files = files or [
+                stack.enter_context(new_wav(path, recording, signal, subtype))
+                for path, signal in zip(paths, signals, strict=True)
+            ]
+            for file, signal in zip(files, signals, strict=True):
+                file.write(as_steps(signal, subtype))
+            peak = max(peak, float(np.abs(estimates).max()))
+    return peak
+
+
+def new_wav(path, recording, signal, subtype):
+    """A wav file for signals like this one, [n] or [n, C], as long as the recording and with its texts."""
+    channels = 1 if signal.ndim == 1 else signal.shape[1]
+    size = recording.frames * channels * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
+    form = "WAV" if size < LARGEST_WAV else "RF64"
+    file = soundfile.SoundFile(path, "w", recording.sample_rate, channels, subtype, format=form)
+    for name, text in recording.metadata.items():
+        setattr(file, name, text)
+    return file
+
+
+@contextmanager
+def standard_output():
+    """Give standard output's bytes to write to. Raises UserError if it is full, or if what read it has ended."""
+    try:
+        yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # where Python puts the rest as it ends
+        raise UserError(
+            f"standard output: cannot be written ({error.strerror}); is there room, and does what reads it still run?"
+        ) from None
+
+
+class WavStream:
+    """A wav of 32-bit floats on standard output, written as it comes, a channel a speaker.
+
+    Its header promises the most that one can, unless standard output is a file, where the length is put right.
+    """
+
+    def __init__(self, sample_rate, channels):
+        self.sample_rate, self.channels, self.bytes = sample_rate, channels, 0
+        self.write_header(2**32 - 1)
+
+    def write_header(self, size):
+        frame = 4 * self.channels
+        form = struct.pack("<HHIIHH", 3, self.channels, self.sample_rate, self.sample_rate * frame, frame, 32)
+        with standard_output() as stream:
+            stream.write(struct.pack("<4sI8sI", b"RIFF", min(size + 36, 2**32 - 1), b"WAVEfmt ", len(form)) + form)
+            stream.write(struct.pack("<4sI", b"data", size))
+            stream.flush()
+
+    def write(self, estimates):
+        """Write estimates [C, n] and pass them on at once."""
+        with standard_output() as stream:
+            stream.write(np.ascontiguousarray(estimates.T, "<f4").tobytes())
+            stream.flush()
+        self.bytes += 4 * estimates.size
+
+    def close(self):
+        if sys.__stdout__.seekable() and self.bytes < 2**32:
+            with standard_output() as stream:
+                stream.seek(0)
+            self.write_header(self.bytes)

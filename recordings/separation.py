@@ -1,0 +1,123 @@
+"""Separates files, standard input or a stream, whatever they are, and says where the estimates are."""
+
+import os
+import sys
+import tempfile
+
+import numpy as np
+from tqdm import tqdm
+
+from common.errors import UserError
+from recordings.inputs import describe, from_standard_input, open_standard_input, opened
+from recordings.outputs import WaitingFile, WavStream, write_estimates
+from recordings.pieces import joined_estimates, piece_length
+from recordings.streaming import Streamer
+
+BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
+
+
+def separate_standard_input(net, channel, encoding):
+    """Separate the wav on standard input into one on standard output."""
+    with tempfile.TemporaryDirectory() as folder:
+        separate_recordings(net, [from_standard_input(folder)], channel, encoding)
+
+
+def separate_files(net, outputs, channel, encoding):
+    """Separate files into `outputs`, of `recordings.output_paths`, and print where the estimates are.
+
+    Files that cannot be separated are said so, and the others are separated; then the end is a UserError.
+    """
+    found, failed = [], 0
+    for path, (targets, picture) in outputs.items():
+        try:
+            found.append(describe(path, targets, picture, channel))
+        except UserError as error:
+            if len(outputs) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    failed += separate_recordings(net, found, channel, encoding)
+    if failed:
+        raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
+
+
+def separate_recordings(net, found, channel, encoding):
+    """Separate recordings, and print where the estimates are; raises UserError if there is only one.
+
+    Returns how many could not be separated.
+    """
+    if not found:
+        return 0
+    tell_what_is_changed(net, found, channel)
+    piece = piece_length(max(each.frames_at(net.sample_rate) for each in found), net.sample_rate)
+    failed = 0
+    seconds = sum(each.frames / each.sample_rate for each in found)
+    with tqdm(total=seconds, desc="separating", bar_format=BAR, disable=None) as progress:
+        for recording in found:
+            try:
+                tqdm.write(separate_recording(net, recording, channel, encoding, piece, progress))
+            except UserError as error:
+                if len(found) == 1:
+                    raise
+                tqdm.write(f"error: {error}", file=sys.stderr)
+                failed += 1
+    return failed
+
+
+def tell_what_is_changed(net, found, channel):
+    """Print, once for all recordings, that they are resampled, and that channels are mixed."""
+    rates = sorted({each.sample_rate for each in found} - {net.sample_rate})
+    if rates:
+        print(f"resampled from {', '.join(map(str, rates))} Hz to the network's {net.sample_rate} Hz, and back")
+    if channel == "mix" and any(each.channels > 1 for each in found):
+        print("channels are mixed to one, their mean; --channel 1 takes the first")
+
+
+def separate_recording(net, recording, channel, encoding, piece, progress):
+    """Separate one recording in pieces of this length, and write its estimates and their picture, if it has one.
+
+    Returns a line that says where they are. Raises UserError if it cannot be read, or they cannot be written.
+    """
+    samples = recording.frames_at(net.sample_rate)
+    with (
+        opened(recording, net.sample_rate, channel) as read,
+        WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
+    ):
+        for estimates in joined_estimates(net, read, samples, piece):
+            waiting.append(estimates)
+            progress.update(estimates.shape[1] / net.sample_rate)
+        subtype, peak = write_estimates(recording, waiting.stretches, encoding)
+        if recording.picture:
+            from recordings.picture import draw_picture  # matplotlib, for this alone
+
+            def read_all(start, length):
+                return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
+
+            draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
+    return told(recording, subtype, peak)
+
+
+def told(recording, subtype, peak):
+    """The line that says where the estimates are."""
+    where = ", ".join(filter(None, [*recording.targets, recording.picture])) or "standard output"
+    note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
+    return f"{recording.name}: {where}{note}"
+
+
+def separate_stream(net, chunk):
+    """Separate standard input as it comes, so many milliseconds at a time, onto standard output."""
+    with open_standard_input() as source:
+        if source.samplerate != net.sample_rate or source.channels != 1:
+            raise UserError(
+                f"standard input: {source.channels} channels at {source.samplerate} Hz, but --streaming takes one at"
+                f" {net.sample_rate} Hz, the network's; convert it on the way in"
+            )
+        streamer = Streamer(net)
+        print(f"the estimates come {streamer.delay_ms:g} ms after the mixture")
+        estimates = WavStream(net.sample_rate, net.options.C)
+        while len(samples := source.read(max(1, round(chunk * net.sample_rate / 1000)), dtype="float32")):
+            if not np.isfinite(samples).all():
+                raise UserError("standard input: has NaN or infinite samples; repair what makes them")
+            estimates.write(streamer.push(samples))
+        estimates.write(streamer.finish())
+        estimates.close()
