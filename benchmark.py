@@ -44,8 +44,8 @@ from common.errors import UserError, run
 from config import DEVICE, NETWORK
 from network.options import NetworkOptions
 
-# benchmarks/workloads.py is imported where it is needed: it brings MindSpore, and the peak memory that the system
-# reports for a process is never below what the process that started it had then.
+# What brings MindSpore is imported where it is needed: the peak memory that the system reports for a process is never
+# below what the process that started it had then.
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
 RECORDED_OPTIONS = (
@@ -203,7 +203,7 @@ def measure_pipeline(args: argparse.Namespace) -> dict[str, Any]:
 
     Returns {"formats": one dict a way, "step": the step's result}.
     """
-    from benchmarks.workloads import time_epoch, write_routes
+    from benchmarks.pipeline import time_epoch, write_routes
 
     formats = []
     with tempfile.TemporaryDirectory() as folder:

@@ -4,14 +4,8 @@ A script asks for the groups it needs, `parse(__doc__, "network", "training", ..
 several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option. The
 options that only benchmark.py has stand in benchmarks/options.py.
 
-The paper's letters (arXiv 1809.07454, table I) mean the same in every file:
-
-    N   filters of the encoder and decoder            L   samples in a filter; the hop is L / 2
-    B   channels of the bottleneck and residual path  H   channels inside a convolutional block
-    Sc  channels of the skip path, 0 for none         P   taps of the depthwise convolution
-    X   blocks in a repeat, dilations 1 to 2^(X-1)    R   repeats
-    C   speakers                                      M   mixtures in a batch
-    T   samples of a mixture                          K   frames of a mixture
+The paper's letters (arXiv 1809.07454, table I) mean the same in every file: N, L, B, Sc, H, P, X, R and C as NETWORK
+says, M mixtures in a batch, T samples and K frames of a mixture.
 """
 
 from benchmarks.options import BENCHMARK

@@ -3,6 +3,7 @@
 chart      the bar chart of ours beside a peer
 options    the options that only benchmark.py has
 parties    processes that are timed in turn
+pipeline   the input pipeline
 tables     the tables
-workloads  passes of the network, matrix products, recordings, the input pipeline
+workloads  passes of the network, matrix products, evaluation, recordings
 """

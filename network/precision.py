@@ -14,7 +14,7 @@ from network.layers import PointwiseConv
 class HalfProduct(nn.Cell):
     """A matrix product of float32 tensors in half precision, given in float32."""
 
-    def __init__(self, product: nn.Cell, half: ms.Type):
+    def __init__(self, product: ms.ops.Primitive, half: ms.Type):
         super().__init__()
         self.product, self.half = product, half
 
