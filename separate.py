@@ -31,7 +31,7 @@ from config import SEPARATION
 from model import load_model
 from network.checkpoint import path_or_shipped
 from recordings.inputs import STANDARD_STREAM, find_files, output_paths
-from recordings.pieces import joined_estimates, piece_length
+from recordings.pieces import piece_length, separate_in_pieces
 from recordings.separation import separate_files, separate_standard_input, separate_stream
 
 
@@ -85,7 +85,7 @@ def separate(net, samples, sample_rate):
         sample_rate: of the samples, in Hz; they are resampled to the network's rate and back.
 
     Returns the estimates, float32 [C, T], at levels that add up to the recording as closely as gains allow. What is
-    longer than 16 s is separated in pieces and joined, as `pieces.joined_estimates` says. Raises UserError if samples
+    longer than 16 s is separated in pieces and joined, as `pieces.separate_in_pieces` says. Raises UserError if samples
     are not one channel, are none or not finite, or if the network gives NaN.
     """
     samples = np.asarray(samples, np.float32)
@@ -95,7 +95,7 @@ def separate(net, samples, sample_rate):
         raise UserError("samples: have NaN or infinite values; repair them first")
     mixture = resample_poly(samples, net.sample_rate, sample_rate)  # [T at the network's rate]
     piece = piece_length(len(mixture), net.sample_rate)
-    stretches = joined_estimates(net, lambda start, length: mixture[start : start + length], len(mixture), piece)
+    stretches = separate_in_pieces(net, lambda start, length: mixture[start : start + length], len(mixture), piece)
     estimates = np.concatenate(list(stretches), axis=1)  # [C, T at the network's rate]
     return resample_poly(estimates, sample_rate, net.sample_rate, axis=1)[:, : len(samples)]
 

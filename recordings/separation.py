@@ -10,7 +10,7 @@ from tqdm import tqdm
 from common.errors import UserError
 from recordings.inputs import describe, from_standard_input, open_standard_input, opened
 from recordings.outputs import WaitingFile, WavStream, write_estimates
-from recordings.pieces import joined_estimates, piece_length
+from recordings.pieces import piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
@@ -83,7 +83,7 @@ def separate_recording(net, recording, channel, encoding, piece, progress):
         opened(recording, net.sample_rate, channel) as read,
         WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
     ):
-        for estimates in joined_estimates(net, read, samples, piece):
+        for estimates in separate_in_pieces(net, read, samples, piece):
             waiting.append(estimates)
             progress.update(estimates.shape[1] / net.sample_rate)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
