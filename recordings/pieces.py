@@ -5,7 +5,7 @@ so there the order is taken that agrees best, and one piece is faded into the ot
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import mindspore as ms
 import numpy as np
@@ -13,8 +13,7 @@ import numpy as np
 from common.estimates import best_permutation, mixture_gains, require_finite
 from common.numbers import ceil_div
 from model import ConvTasNet
-
-Reader = Callable[[int, int], np.ndarray]  # gives the stretch read(start, length) of a signal
+from recordings.resampling import Reader
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
