@@ -109,7 +109,7 @@ def separate_recording(
         if recording.picture:
             from recordings.picture import draw_picture  # matplotlib, for this alone
 
-            def read_all(start, length):
+            def read_all(start: int, length: int) -> np.ndarray:
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
             draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
