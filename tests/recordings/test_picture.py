@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
-from test_separate import band_main, tones, write, written  # noqa: F401, a fixture
+from small_recordings import tones, write, written
 
 from common.errors import UserError
 from recordings import picture
@@ -96,7 +96,7 @@ def test_any_name_is_a_title(tmp_path, name):
     assert (tmp_path / "x.png").stat().st_size > 1000
 
 
-def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):  # noqa: F811
+def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):
     stereo = np.stack([tones(30000, 44100).sum(0)] * 2, axis=1)
     path = write(tmp_path / "calls.flac", stereo, 44100, "PCM_16")
     band_main(path, "--plot")
@@ -106,7 +106,7 @@ def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):  # noqa: F
         assert image.format == "PNG"
 
 
-def test_a_picture_that_is_there_stays_unless_told_otherwise(tmp_path, band_main):  # noqa: F811
+def test_a_picture_that_is_there_stays_unless_overwrite_is_given(tmp_path, band_main):
     path = write(tmp_path / "x.wav", tones(400, 8000).sum(0))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.png").write_text("mine")

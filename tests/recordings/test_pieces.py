@@ -5,7 +5,7 @@ from itertools import pairwise
 import mindspore as ms
 import numpy as np
 import pytest
-from test_separate import BandNet, tones
+from small_recordings import BandNet, tones
 
 from recordings.pieces import fade_into, piece_length, piece_starts, separate_in_pieces
 from separate import separate
