@@ -1,6 +1,6 @@
 """Recordings at other rates: stretches resampled by soxr as if the whole were.
 
-Up to 0.45 of the lower rate all is passed to 0.01 dB; what is above half of it is 115 dB down or more. Training data,
+Up to 0.45 of the lower rate all is passed to 0.01 dB; what is above half of it is 120 dB down or more. Training data,
 which must equal LibriMix's to the bit, are resampled by scipy (see `common.audio`), whose filter is less steep.
 """
 
