@@ -217,14 +217,14 @@ EXPORTED_FILE = {
 
 INFERENCE = {
     "data_dir": EVALUATION["data_dir"],
-    "pieces_dir": dict(required=True, help="folder for the pieces, or of them, and of pieces.json, which lists them"),
+    "pieces_dir": dict(required=True, help="folder of the pieces and of pieces.json, which says where they lie"),
 }
 
 INFERENCE_RESULT = {
     "estimates_dir": dict(required=True, help="folder of what ascend310_infer's main made of the pieces"),
-    "csv": dict(default="results.csv", help="file of one row an utterance"),
+    "csv": dict(default="results.csv", help="file of one row a mixture"),
     "compare_whole": dict(
-        type=int, choices=(0, 1), default=1, help="1: also evaluate whole utterances, with the checkpoint in Python"
+        type=int, choices=(0, 1), default=1, help="1: also evaluate whole mixtures, with the checkpoint in Python"
     ),
 }
 
