@@ -22,7 +22,7 @@ from common.command_line import parse
 from common.errors import UserError, run
 from common.estimates import mixture_gains
 from common.files import checksum
-from data import load_index
+from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.summary import scored_rows, write_csv
@@ -70,7 +70,7 @@ def join(index, pieces, folder, facts):
     """Join the estimates of each utterance.
 
     Args:
-        index: of `data.load_index`.
+        index: of `corpus.loading.load_index`.
         pieces: list of (utterance, start), in order.
         folder: where the estimates of the pieces are.
         facts: of `ascend310_infer.exported.read_facts`.

@@ -19,12 +19,12 @@ from mindspore import Parameter, nn, ops
 from common.audio import audio_info
 from config import TRAINING
 from corpus.dynamic_mixing import DynamicMixtures
-from corpus.file_index import write_index
-from corpus.folders import Utterance
+from corpus.file_index import MixtureFiles, write_index
+from corpus.loading import load_index
 from corpus.mindrecord import write_mindrecord
 from corpus.mixture_index import write_mixtures
 from corpus.mixtures import Mixture, Track
-from data import load_index, training_batches
+from data import training_batches
 from evaluation.evaluator import evaluate, separated
 from evaluation.packing import packed_batches
 from model import ConvTasNet, frame_count, parameter_count
@@ -233,7 +233,7 @@ def write_routes(folder, args):
         for task in ("sep_clean", "sep_noisy")
     }
     record = os.path.join(folder, "noise.mindrecord")
-    write_mindrecord(os.path.join(folder, "flac"), record, args.sample_rate)
+    write_mindrecord(files["flac, 16000 Hz"], record)
     return {
         **files,
         **{f"{task}, on the fly": index for task, index in on_the_fly.items()},
@@ -258,7 +258,7 @@ def write_noise(folder, ending, rate, args):
         paths = [os.path.join(folder, name, f"{number}-1-0.{ending}") for name in names]
         for path, audio in zip(paths, [sources.sum(0), *sources], strict=True):
             soundfile.write(path, audio, rate)
-        utterances.append(Utterance(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
+        utterances.append(MixtureFiles(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
     write_index(folder, utterances)
     return load_index(folder, args.sample_rate)
 

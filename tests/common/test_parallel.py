@@ -68,7 +68,7 @@ def test_error_of_the_function_and_of_the_items_come_out():
 
 
 def test_process_that_dies_is_one_line():
-    with pytest.raises(UserError, match="a process that measures was killed"):
+    with pytest.raises(UserError, match="a process was killed"):
         list(map_in_processes(dying, ((number,) for number in range(5))))
     assert [result[0] for result in map_in_processes(delayed, [(1,), (2,)])] == [1, 2]  # others take their place
 
