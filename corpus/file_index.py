@@ -69,7 +69,7 @@ class FolderIndex(Index):
         expected = int(self.lengths[number])
         return np.stack([read_audio(file, self.sample_rate, start, length, expected) for file in self._files[number]])
 
-    def _require_own_rate(self):
+    def _require_own_rate(self) -> None:
         """Compare the first mixture with its file: a wrong rate shows in every length, so one is enough."""
         file = self._files[0][0]
         found = audio_info(file).frames_at(self.sample_rate)
@@ -80,13 +80,13 @@ class FolderIndex(Index):
             )
 
 
-def _highest_source(path):
+def _highest_source(path: str | os.PathLike) -> int:
     """The largest n of the files sn.json, at least 1."""
     found = (re.fullmatch(r"s([1-9]\d*)\.json", file) for file in os.listdir(path))
     return max((int(match[1]) for match in found if match), default=1)
 
 
-def _read_rows(file):
+def _read_rows(file: str) -> list[list]:
     """The rows [path, samples] of one file of the index."""
     try:
         with open(file, encoding="utf-8") as stream:
@@ -105,7 +105,7 @@ def _read_rows(file):
     return rows
 
 
-def _require_same_mixtures(file, rows, mixtures):
+def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) -> None:
     if len(rows) != len(mixtures):
         raise UserError(f"{file}: {len(rows)} rows, but mix.json has {len(mixtures)}; run preprocess.py again")
     for number, ((source, length), (mixture, expected)) in enumerate(zip(rows, mixtures, strict=True)):
@@ -119,5 +119,5 @@ def _require_same_mixtures(file, rows, mixtures):
             )
 
 
-def _name(file):
+def _name(file: str) -> str:
     return os.path.splitext(os.path.basename(file))[0]

@@ -136,7 +136,7 @@ def _header(path: str) -> AudioInfo | UserError:
         return error
 
 
-def _require_alike(group, headers, first):
+def _require_alike(group: Sequence[str], headers: dict[str, AudioInfo | UserError], first: str | None) -> None:
     """Raise UserError unless the files of a mixture are sound, of the rate of the set's first file, and as long."""
     mixture = group[0]
     for path in group:

@@ -179,7 +179,7 @@ def _frames(paths: Sequence[str], known: dict[str, int]) -> dict[str, int | User
     if unknown := sum(path not in known for path in paths):
         print(f"lengths: from the headers of {unknown} files")
 
-    def frames(path):
+    def frames(path: str) -> int | UserError:
         try:
             if path in known:
                 if not os.path.isfile(path):

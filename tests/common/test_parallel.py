@@ -48,6 +48,10 @@ def test_results_are_in_order_and_from_processes_of_one_thread():
     assert os.getpid() not in {result[3] for result in results}
 
 
+def test_no_more_processes_than_there_may_be():
+    assert len({process for *_, process in map_in_processes(delayed, ((number,) for number in range(6)), most=1)}) == 1
+
+
 def test_no_more_is_made_than_is_worked_on():
     made = []
 
