@@ -23,7 +23,7 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 def map_in_processes(
     function: Callable[..., Result], items: Iterable[tuple[Any, ...]], most: int = MOST_PROCESSES
 ) -> Iterator[Result]:
-    """`function(*item)` of each item, in order, in as many processes as there are cores, or the `most` of them.
+    """`function(*item)` of each item, in order, in as many processes as there are cores, but at most `most`.
 
     The items are made here, as they are needed: no more than two for each process wait or are worked on. `function` is
     that of a module, which the processes import; they do not import the script that was started, unlike those of the
