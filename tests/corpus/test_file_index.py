@@ -67,13 +67,6 @@ def test_index_of_another_rate(tmp_path):
     assert load_index(tmp_path, 16000).sample_rate == 16000
 
 
-def test_no_index_at_all(tmp_path):
-    with pytest.raises(UserError, match="nowhere: no such folder or MindRecord file"):
-        load_index(tmp_path / "nowhere", RATE)
-    with pytest.raises(UserError, match="the sample rate 0"):
-        load_index(tmp_path, 0)
-
-
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_unreadable_file_is_one_clear_line(tmp_path, capfd, num_workers):
     corpus = make_corpus(tmp_path)

@@ -1,11 +1,7 @@
 """corpus/index.py: what an index says of itself."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from conftest import ROOT
 from small_corpus import RATE, make_corpus
 
 from common.errors import UserError
@@ -35,11 +31,3 @@ def test_another_number_of_sources(tmp_path):
     index.require_sources(3, "--C is")
     with pytest.raises(UserError, match=f"^{tmp_path}: 3 sources in a mixture, but --C is 2; take"):
         index.require_sources(2, "--C is")
-
-
-def test_opening_a_folder_needs_no_mindspore(tmp_path):
-    make_corpus(tmp_path)
-    script = "import sys; from corpus.loading import load_index; print(load_index(sys.argv[1], 8000).name(1))"
-    script += "; print('mindspore' in sys.modules)"
-    command = [sys.executable, "-c", script, tmp_path]
-    assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout == "u1\nFalse\n"

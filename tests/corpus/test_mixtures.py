@@ -78,13 +78,13 @@ def test_a_crop_is_the_same_stretch_of_the_whole(corpus, tmp_path, task, mode, r
         make_index(corpus, tmp_path / "fly", "--mode", mode, "--sample-rate", rate, task=task) / "cv", rate
     )
     random = np.random.default_rng(1)
-    for utterance, expected in enumerate(whole(fly).values()):
+    for number, expected in enumerate(whole(fly).values()):
         length = expected.shape[1]
         stretches = [(0, 1), (0, length), (length - 1, 1), (length - 700, 700), (1, 701), (length // 2, 0)]
         starts = random.integers(0, length - 2000, 10)
         stretches += [(int(start), int(size)) for start, size in zip(starts, random.integers(1, 2000, 10), strict=True)]
         for start, size in stretches:
-            np.testing.assert_allclose(fly.read(utterance, start, size), expected[:, start : start + size], atol=1e-6)
+            np.testing.assert_allclose(fly.read(number, start, size), expected[:, start : start + size], atol=1e-6)
 
 
 @pytest.mark.parametrize(
