@@ -22,8 +22,8 @@ from device import set_device
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import checksum, make_folder
+from corpus.loading import load_index
 from corpus.speakers import sexes_of
-from data import describe, load_index
 from evaluation.evaluator import evaluate, separate_utterances
 from evaluation.metrics import PACKAGES, require_metrics
 from evaluation.report import choose, write_report
@@ -44,15 +44,11 @@ def main(argv=None):
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)
-    if index.sources != net.options.C:
-        raise UserError(
-            f"{args.data_dir}: {index.sources} sources in a mixture, but {args.model_path} separates {net.options.C};"
-            " take a test set and a network of as many speakers"
-        )
+    index.require_sources(net.options.C, f"{args.model_path} separates")
     sexes = sexes_of(index, args.speakers_file)
     print(f"{device}, {args.model_path}: {parameter_count(net)} parameters, {net.options.C} speakers,"
           f" {net.sample_rate} Hz")  # fmt: skip
-    print(describe(index))
+    print(index.describe())
 
     rows = evaluate(net, index, args.batch_size, args.num_workers, metrics)
     rows = [

@@ -25,24 +25,27 @@ goes on when it is started again.
 """
 
 import os
+from argparse import Namespace
+from collections.abc import Collection, Sequence
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import make_folder
 from config import PREPARATION
-from corpus.bad_files import BadFiles
+from corpus.bad_files import BadFiles, Part
 from corpus.file_index import write_index
 from corpus.folders import SETS, find_sets, index_corpus, one_of_each_name
 from corpus.generate import generate
-from corpus.metadata import find_metadata, read_mixtures
+from corpus.loading import load_index
+from corpus.metadata import Metadata, find_metadata, read_mixtures
 from corpus.mixture_index import write_mixtures
-from corpus.mixtures import RATE
-from corpus.speakers import speaker_ids
+from corpus.mixtures import RATE, Mixture
+from corpus.names import speaker_ids
 
 FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
 
-def check_options(args):
+def check_options(args: Namespace) -> None:
     """Raise UserError for options that are wrong or do not go together."""
     require_positive(args, "sample_rate", "shards")
     if bool(args.in_dir) == bool(args.metadata_dir or args.librispeech_dir):
@@ -71,7 +74,7 @@ def check_options(args):
         _check_mixing(args)
 
 
-def _check_mixing(args):
+def _check_mixing(args: Namespace) -> None:
     if args.sample_rate > RATE:
         raise UserError(f"--sample-rate {args.sample_rate}: LibriSpeech has {RATE} Hz; mix at that or below")
     for name in FROM_METADATA:
@@ -94,26 +97,28 @@ def _check_mixing(args):
         )
 
 
-def index_tree(args, in_dir, bad_files):
+def index_tree(args: Namespace, in_dir: str, bad_files: BadFiles) -> dict[str, list[tuple[str, int]]]:
     """Index the files of a corpus. Returns {set name: list of (mixture's name, its samples)}."""
     set_folders = find_sets(in_dir, args.sample_rate)
     print(f"found {', '.join(os.path.basename(folder) for folder in set_folders)} in {os.path.dirname(set_folders[0])}")
     _require_sets(args, {SETS[os.path.basename(folder)] for folder in set_folders}, in_dir)
-    corpus = index_corpus(set_folders, args.task, args.sample_rate, bad_files)
-    bad_files.check()
-    for name, utterances in corpus.items():
-        write_index(os.path.join(args.out_dir, name), utterances)
-    return {name: [(u.name, u.samples) for u in utterances] for name, utterances in corpus.items()}
+    with bad_files.part() as part:
+        corpus = index_corpus(set_folders, args.task, args.sample_rate, part)
+    for name, mixtures in corpus.items():
+        write_index(os.path.join(args.out_dir, name), mixtures)
+    return {name: [(mixture.name, mixture.samples) for mixture in mixtures] for name, mixtures in corpus.items()}
 
 
-def index_mixtures(args, plans, bad_files):
+def index_mixtures(
+    args: Namespace, plans: dict[Metadata, list[Mixture]], part: Part
+) -> dict[str, list[tuple[str, int]]]:
     """Index mixtures that are to be computed when they are read. Returns what `index_tree` does."""
     corpus = {}
     for metadata, mixtures in plans.items():
         corpus.setdefault(SETS[metadata.set_name], []).extend(mixtures)
     _require_sets(args, corpus, args.metadata_dir)
-    corpus = {name: one_of_each_name(mixtures, bad_files) for name, mixtures in corpus.items()}
-    bad_files.check()
+    corpus = {name: one_of_each_name(mixtures, part) for name, mixtures in corpus.items()}
+    part.require_few()
     for name, mixtures in corpus.items():
         folder = os.path.join(args.out_dir, name)
         noise_dir = None if args.task == "sep_clean" else args.noise_dir
@@ -124,19 +129,19 @@ def index_mixtures(args, plans, bad_files):
     }
 
 
-def _require_sets(args, there, where):
+def _require_sets(args: Namespace, there: Collection[str], where: str) -> None:
     for option, set_name in (("train_name", "tr"), ("test_name", "tt")):
         if getattr(args, option) and set_name not in there:
             raise UserError(f"--{option} {getattr(args, option)}: no set for it in {where}; leave it out")
 
 
-def record_path(args, option):
+def record_path(args: Namespace, option: str) -> str:
     """Absolute path of the MindRecord file that --train_name or --test_name asks for; a bare name is in --out-dir."""
     name = getattr(args, option)
     return os.path.abspath(name if os.path.dirname(name) else os.path.join(args.out_dir, name))
 
 
-def write_mindrecords(args, bad_files):
+def write_mindrecords(args: Namespace, bad_files: BadFiles) -> None:
     """Write the MindRecord files that --train_name and --test_name ask for."""
     for option, set_name in (("train_name", "tr"), ("test_name", "tt")):
         if getattr(args, option):
@@ -144,15 +149,15 @@ def write_mindrecords(args, bad_files):
 
             path = record_path(args, option)
             make_folder(os.path.dirname(path))
-            index_folder = os.path.join(args.out_dir, set_name)
-            written = write_mindrecord(index_folder, path, args.sample_rate, args.shards, bad_files)
+            index = load_index(os.path.join(args.out_dir, set_name), args.sample_rate)
+            written = write_mindrecord(index, path, args.shards, bad_files)
             print(f"{path}: {written} MindRecord files written, {args.shards - written} kept")
 
 
-def print_summary(made, sample_rate, bad_files):
+def print_summary(made: dict[str, list[tuple[str, int]]], sample_rate: int, bad_files: BadFiles) -> None:
     """Print mixtures, speakers, hours, shortest and longest of each set, and how many were skipped.
 
-    `made`: {set name: list of (mixture's name, its samples)}. LibriMix's names tell the speakers.
+    `made`: {set name: list of (mixture's name, its samples)}. LibriMix's names tell who speaks.
     """
     for set_name, mixtures in made.items():
         seconds = [samples / sample_rate for _, samples in mixtures]
@@ -160,11 +165,11 @@ def print_summary(made, sample_rate, bad_files):
         print(f"{set_name}: {len(seconds)} mixtures{f' of {len(speakers)} speakers' if speakers else ''},"
               f" {sum(seconds) / 3600:.2f} hours at {sample_rate} Hz, shortest {min(seconds):.2f} s,"
               f" longest {max(seconds):.2f} s")  # fmt: skip
-    listed = f", see {bad_files.path}" if bad_files.write_list() else ""
+    listed = f", see {bad_files.path}" if bad_files.skipped else ""
     print(f"skipped: {bad_files.skipped} mixtures{listed}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "preparation", argv=argv)
     check_options(args)
     bad_files = BadFiles(args.on_bad_file, os.path.join(args.out_dir or args.generate, "bad_files.txt"))
@@ -172,16 +177,16 @@ def main(argv=None):
         made = index_tree(args, args.in_dir, bad_files)
     else:
         noise_dir = args.noise_dir if args.generate or args.task != "sep_clean" else None
-        plans = read_mixtures(args.metadata_dir, args.librispeech_dir, noise_dir, bad_files, look=bool(args.generate))
-        bad_files.check()
-        if args.generate:
-            made = generate(plans, args.generate, args.mode, args.sample_rate, bad_files)
-            bad_files.check()
-            if args.out_dir:
-                bad_files.start()
-                made = index_tree(args, os.path.dirname(next(iter(made))), bad_files)
-        else:
-            made = index_mixtures(args, plans, bad_files)
+        with bad_files.part() as part:
+            look = bool(args.generate)
+            plans = read_mixtures(args.metadata_dir, args.librispeech_dir, noise_dir, part, look)
+            part.require_few()
+            if args.generate:
+                made = generate(plans, args.generate, args.mode, args.sample_rate, part)
+            else:
+                made = index_mixtures(args, plans, part)
+        if args.generate and args.out_dir:
+            made = index_tree(args, os.path.dirname(next(iter(made))), bad_files)
     if args.out_dir:
         write_mindrecords(args, bad_files)
         for name in sorted(set(SETS.values()) - made.keys()):

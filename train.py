@@ -22,7 +22,8 @@ from common.command_line import parse
 from common.errors import UserError, run
 from corpus.bad_files import BadFiles
 from corpus.dynamic_mixing import DynamicMixtures
-from data import describe, load_index, training_batches
+from corpus.loading import load_index
+from data import training_batches
 from model import ConvTasNet, parameter_count
 from network.checkpoint import average_weights, read_checkpoint, restore, write_checkpoint
 from network.options import NetworkOptions
@@ -45,16 +46,15 @@ def main(argv=None):
         ranks.wait()  # until the folder is made and locked
         train_index = load_index(args.train_dir, args.sample_rate)
         valid_index = load_index(args.valid_dir, args.sample_rate)
-        for path, index in ((args.train_dir, train_index), (args.valid_dir, valid_index)):
-            if index.sources != args.C:
-                raise UserError(f"{path}: {index.sources} sources in a mixture, but --C is {args.C}; make them agree")
+        for index in (train_index, valid_index):
+            index.require_sources(args.C, "--C is")
         training = Training(args, device, ranks, train_index, valid_index)
         training.begin()
         say = training.watch.say
         say(f"device:     {ranks.count} x {device}, MindSpore {ms.__version__}, numpy {np.__version__}")
         say(f"network:    {parameter_count(training.net)} parameters, {training.net.options}")
-        say(f"training:   {describe(training.train_index, args.segment)}")
-        say(f"validation: {describe(valid_index, cv_maxlen=args.cv_maxlen)}")
+        say(f"training:   {training.train_index.describe(args.segment)}")
+        say(f"validation: {valid_index.describe(cv_maxlen=args.cv_maxlen)}")
         training.run()
 
 
@@ -65,7 +65,7 @@ class Training:
         args: options of the groups "training_data", "data", "network", "training" and "device" of config.py.
         device: where it runs, as `set_device` returned it.
         ranks: training.ranks.Ranks.
-        train_index, valid_index: what `data.load_index` opens.
+        train_index, valid_index: a corpus.index.Index.
     """
 
     def __init__(self, args, device, ranks, train_index, valid_index):
@@ -218,9 +218,7 @@ class Training:
         state.bad_steps += 1
         batches = self.batches((state.epoch["steps"] - 1) * args.accumulate, share=(0, 1))
         utterances = batches.order[: batches.rows * args.accumulate]
-        index = self.train_index
-        name_of = index.name if args.dynamic_mixing else index.names.__getitem__
-        files = map(name_of, utterances)
+        files = map(self.train_index.name, utterances)
         self.watch.say(
             f"epoch {len(state.history) + 1}, step {state.epoch['steps']}: skipped, since its"
             f" {'gradient' if np.isfinite(loss) else 'loss'} is not finite; its files: {', '.join(files)}"

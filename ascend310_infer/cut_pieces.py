@@ -21,7 +21,7 @@ from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file
-from data import load_index
+from corpus.loading import load_index
 from recordings.pieces import piece_starts
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if facts["length"] is None:
         raise UserError(f"{args.model_file}: is for any length, but the program needs one; export it with --length 4")
     index = load_index(args.data_dir, facts["sample_rate"])
-    if index.sources != facts["speakers"]:
-        raise UserError(f"{args.data_dir}: {index.sources} sources in a mixture, but {args.model_file} separates"
-                        f" {facts['speakers']}; take a test set and a network of as many speakers")  # fmt: skip
+    index.require_sources(facts["speakers"], f"{args.model_file} separates")
     try:
         os.makedirs(args.pieces_dir, exist_ok=True)
         if os.listdir(args.pieces_dir):

@@ -24,7 +24,7 @@ from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import checksum
-from data import load_index
+from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.summary import scored_rows, write_csv
@@ -81,7 +81,7 @@ def joined_mixtures(
     """Join the estimates of each mixture.
 
     Args:
-        index: from `data.load_index`.
+        index: from `corpus.loading.load_index`.
         pieces: list of (mixture, start), in order.
         folder: where the estimates of the pieces are.
         facts: from `ascend310_infer.exported.read_facts`.

@@ -11,15 +11,15 @@ import soundfile
 
 from common.audio import audio_info
 from corpus.dynamic_mixing import DynamicMixtures
-from corpus.file_index import write_index
-from corpus.folders import Utterance
+from corpus.file_index import MixtureFiles, write_index
+from corpus.loading import load_index
 from corpus.mindrecord import write_mindrecord
 from corpus.mixture_index import write_mixtures
 from corpus.mixtures import Mixture, Track
-from data import load_index, training_batches
+from data import training_batches
 
-UTTERANCES = 200
-UTTERANCE_SECONDS = (3.0, 12.0)
+MIXTURES = 200
+MIXTURE_SECONDS = (3.0, 12.0)
 
 
 def write_routes(folder: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def write_routes(folder: str, args: argparse.Namespace) -> dict[str, Any]:
         for task in ("sep_clean", "sep_noisy")
     }
     record = os.path.join(folder, "noise.mindrecord")
-    write_mindrecord(os.path.join(folder, "flac"), record, args.sample_rate)
+    write_mindrecord(files["flac, 16000 Hz"], record)
     return {
         **files,
         **{f"{task}, on the fly": index for task, index in on_the_fly.items()},
@@ -49,26 +49,26 @@ def write_noise(folder: str, ending: str, rate: int, args: argparse.Namespace) -
     names = ["mix", *(f"s{number + 1}" for number in range(args.C))]
     for name in names:
         os.makedirs(os.path.join(folder, name))
-    utterances = []
-    for number in range(UTTERANCES):
-        sources = 0.1 * random.standard_normal((args.C, int(random.uniform(*UTTERANCE_SECONDS) * rate)), np.float32)
+    mixtures = []
+    for number in range(MIXTURES):
+        sources = 0.1 * random.standard_normal((args.C, int(random.uniform(*MIXTURE_SECONDS) * rate)), np.float32)
         # Named as LibriSpeech names its files, each source's by a speaker of its own.
         paths = [os.path.join(folder, name, f"{number}-1-0.{ending}") for name in names]
         for path, audio in zip(paths, [sources.sum(0), *sources], strict=True):
             soundfile.write(path, audio, rate)
-        utterances.append(Utterance(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
-    write_index(folder, utterances)
+        mixtures.append(MixtureFiles(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
+    write_index(folder, mixtures)
     return load_index(folder, args.sample_rate)
 
 
 def write_noise_mixtures(folder: str, corpus: str, task: str, args: argparse.Namespace) -> Any:
     """Write an index that mixes the sources that `write_noise` wrote into the folder `corpus`, at 16 kHz.
 
-    Source 2 is that of the next utterance, and so on; the noise is an utterance's mixture. Returns the index.
+    Source 2 is that of the next mixture, and so on; the noise is another mixture. Returns the index.
     """
     mixtures = []
-    for number in range(UTTERANCES):
-        paths = [os.path.join(corpus, f"s{c + 1}", f"{(number + c) % UTTERANCES}-1-0.flac") for c in range(args.C)]
+    for number in range(MIXTURES):
+        paths = [os.path.join(corpus, f"s{c + 1}", f"{(number + c) % MIXTURES}-1-0.flac") for c in range(args.C)]
         speakers = tuple(Track(path, 0.7, audio_info(path).frames) for path in paths)
         noise = Track(os.path.join(corpus, "mix", f"{number}-1-0.flac"), 0.3) if task != "sep_clean" else None
         mixtures.append(Mixture(str(number), speakers, noise))

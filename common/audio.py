@@ -7,6 +7,7 @@ its surroundings read that it equals the same stretch of the whole file.
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.signal import resample_poly
 
 from common.errors import UserError
 from common.files import whole_file
+from common.numbers import ceil_div
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
@@ -28,12 +30,12 @@ class AudioInfo:
     frames: int
     sample_rate: int
 
-    def frames_at(self, sample_rate):
+    def frames_at(self, sample_rate: int) -> int:
         """Samples the file has once it is resampled to `sample_rate` Hz: resample_poly rounds up."""
-        return -(-self.frames * sample_rate // self.sample_rate)
+        return ceil_div(self.frames * sample_rate, self.sample_rate)
 
 
-def audio_info(path, channel=None):
+def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> AudioInfo:
     """Read the header of a file.
 
     Args:
@@ -65,13 +67,20 @@ def audio_info(path, channel=None):
     return AudioInfo(info.frames, info.samplerate)
 
 
-def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=None):
+def read_audio(
+    path: str | os.PathLike,
+    sample_rate: int,
+    start: int = 0,
+    length: int | None = None,
+    expected: int | None = None,
+    channel: int | str | None = None,
+) -> np.ndarray:
     """Read samples `start` to `start + length` (default: to the end), counted at `sample_rate` Hz.
 
-    Only the part of the file that is needed is decoded; a file at another rate is resampled. `channel` is as of
+    Only the part of the file that is needed is decoded; a file at another rate is resampled. For `channel` see
     `audio_info`; "mix" gives the mean of all.
 
-    Returns float32 [length], of "all" [length, channels]. Raises UserError as `audio_info` does, and if the stretch
+    Returns float32 [length], or [length, channels] for "all". Raises UserError as `audio_info` does, and if the stretch
     lies outside the file or holds NaN or infinite samples, or the whole file has not the `expected` samples at
     `sample_rate` Hz.
     """
@@ -91,7 +100,15 @@ def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=N
     return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
 
 
-def resampled(read, info, sample_rate, start, length, resample=resample_poly, reach=10):
+def resampled(
+    read: Callable[[int, int], np.ndarray],
+    info: AudioInfo,
+    sample_rate: int,
+    start: int,
+    length: int,
+    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_poly,
+    reach: int = 10,
+) -> np.ndarray:
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
     `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
@@ -106,7 +123,7 @@ def resampled(read, info, sample_rate, start, length, resample=resample_poly, re
     # begins at a multiple of `down`, so that its output samples fall on those of the whole file.
     margin = 0 if up == down else reach * max(up, down) // up + 1
     first = max(0, start * down // up - margin) // down * down
-    stop = min(info.frames, -(-(start + length) * down // up) + margin)
+    stop = min(info.frames, ceil_div((start + length) * down, up) + margin)
     samples = read(first, stop)
     if up != down:
         samples = resample(samples, up, down)
@@ -114,8 +131,8 @@ def resampled(read, info, sample_rate, start, length, resample=resample_poly, re
     return np.ascontiguousarray(samples[offset : offset + length])
 
 
-def decode(path, first, stop, channel=1):
-    """Samples `first` to `stop` of a file's channel or channels, as of `read_audio`, at its own rate: float32.
+def decode(path: str | os.PathLike, first: int, stop: int, channel: int | str = 1) -> np.ndarray:
+    """Samples `first` to `stop` of a file, at its own rate: float32. For `channel` see `read_audio`.
 
     Raises UserError if the file is damaged there, or holds NaN or infinite samples.
     """
@@ -123,7 +140,7 @@ def decode(path, first, stop, channel=1):
         return decode_open(file, first, stop, channel)
 
 
-def open_audio(path):
+def open_audio(path: str | os.PathLike) -> soundfile.SoundFile:
     """A soundfile.SoundFile to read. Raises UserError if it cannot be opened."""
     try:
         return soundfile.SoundFile(path)
@@ -131,8 +148,8 @@ def open_audio(path):
         raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
 
 
-def decode_open(file, first, stop, channel=1):
-    """As `decode`, of an open file."""
+def decode_open(file: soundfile.SoundFile, first: int, stop: int, channel: int | str = 1) -> np.ndarray:
+    """The same as `decode`, from an open file."""
     path = file.name
     try:
         file.seek(first)
@@ -150,7 +167,7 @@ def decode_open(file, first, stop, channel=1):
     return samples
 
 
-def write_wav(path, samples, sample_rate, subtype="PCM_16"):
+def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> None:
     """Write float samples [T] as a wav file, whole or not at all.
 
     Raises UserError if the folder cannot be written or the disk is full.
@@ -159,8 +176,8 @@ def write_wav(path, samples, sample_rate, subtype="PCM_16"):
         soundfile.write(partial, as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
 
 
-def as_steps(samples, subtype):
-    """Float samples as the integers that a file of this subtype keeps, PCM_16 or PCM_24; of others as they are.
+def as_steps(samples: np.ndarray, subtype: str) -> np.ndarray:
+    """Float samples as the integers that a PCM_16 or PCM_24 file keeps; for other subtypes they stay as they are.
 
     They are rounded here, to the nearest step: libsndfile would round them down. What is louder than full scale stops
     there.

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from common.errors import UserError, first_line
 
 
 @contextmanager
-def whole_file(path):
+def whole_file(path: str | os.PathLike) -> Iterator[str]:
     """Give a hidden name beside `path` to write to, of the same ending, which becomes `path` once all is written.
 
     An earlier `path` stays as it was until then, or for good where the writing fails. Raises UserError, naming the
@@ -27,13 +28,13 @@ def whole_file(path):
             os.remove(partial)
 
 
-def checksum(path):
+def checksum(path: str | os.PathLike) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def list_folder(folder):
+def list_folder(folder: str | os.PathLike) -> list[str]:
     """Names in a folder that are not hidden, sorted. Raises UserError if it cannot be listed."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
@@ -41,7 +42,7 @@ def list_folder(folder):
         raise UserError(f"{folder}: cannot be listed ({error.strerror}); give a folder that exists") from None
 
 
-def make_folder(folder):
+def make_folder(folder: str | os.PathLike) -> None:
     """Make a folder and those above it. Raises UserError if that cannot be done."""
     try:
         os.makedirs(folder, exist_ok=True)

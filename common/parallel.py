@@ -5,20 +5,25 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import loky
 from tqdm import tqdm
 
 from common.errors import UserError
 
-MOST_PROCESSES = 16
+MOST_PROCESSES = 16  # one process that makes the work hardly keeps more of them busy
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
-def map_in_processes(function, items):
-    """`function(*item)` of each item, in order, in as many processes as there are cores, which start the same function
-    on later items meanwhile.
+
+def map_in_processes(
+    function: Callable[..., Result], items: Iterable[tuple[Any, ...]], most: int = MOST_PROCESSES
+) -> Iterator[Result]:
+    """`function(*item)` of each item, in order, in as many processes as there are cores, but at most `most`.
 
     The items are made here, as they are needed: no more than two for each process wait or are worked on. `function` is
     that of a module, which the processes import; they do not import the script that was started, unlike those of the
@@ -27,7 +32,7 @@ def map_in_processes(function, items):
     Yields the results. What `function` raises is raised here; UserError if a process dies. However it ends but well,
     the processes are killed; when it ends well they wait some seconds for more work.
     """
-    processes = min(loky.cpu_count(), MOST_PROCESSES)
+    processes = min(loky.cpu_count(), most)
     executor = loky.get_reusable_executor(processes, initializer=_start, initargs=(os.getpid(),), env=ONE_THREAD)
     waiting = deque()
     try:
@@ -40,23 +45,21 @@ def map_in_processes(function, items):
     except BaseException as error:
         executor.shutdown(kill_workers=True)
         if isinstance(error, loky.BrokenProcessPool):
-            raise UserError(
-                "a process that measures was killed, out of memory perhaps; free some and start again"
-            ) from None
+            raise UserError("a process was killed, out of memory perhaps; free some and start again") from None
         raise
 
 
-def map_in_threads(function, items, label):
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
     """`[function(item) for item in items]` for functions that wait for files, in threads, with a progress bar."""
     with ThreadPoolExecutor(max_workers=16) as executor:
         return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))
 
 
-def _start(parent):
+def _start(parent: int) -> None:
     """In a new process: leave Ctrl-C to the parent, and end when it is gone, however it was ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def end_with_parent():
+    def end_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)

@@ -2,12 +2,15 @@
 
 bad_files       what becomes of files that cannot be used
 dynamic_mixing  mixtures drawn anew in each epoch
-file_index      the folder of mix.json, s1.json ...: files that are there
+file_index      the folder of mix.json, s1.json ...: mixtures and sources that are files
 folders         finds the sets of a corpus on disk, and which files belong together
 generate        writes the LibriMix tree
+index           what every index answers, and how mixtures are cut into examples
+loading         opens an index, whichever of its kinds a path leads to
 metadata        LibriMix's tables: which files, with which gains, make which mixture
 mindrecord      MindRecord files in place of an index and its audio
 mixture_index   the folder of mixtures.json: mixtures that are computed while they are read
 mixtures        LibriMix's arithmetic, of whole mixtures and of stretches
-speakers        who speaks in a mixture, and of which sex they are
+names           who speaks in a mixture, by its name
+speakers        of which sex they are
 """

@@ -15,9 +15,10 @@ import pyloudnorm
 
 from common.audio import AudioInfo, audio_info, decode
 from common.errors import UserError
-from corpus.mixture_index import MixtureIndex
+from common.numbers import ceil_div
+from corpus.index import Index, segment_samples
 from corpus.mixtures import FIT, RATE, Track, heard_and_asked, noise_info, read_noise, read_speaker
-from corpus.speakers import UTTERANCE
+from corpus.names import UTTERANCE
 
 SPEECH_LUFS = (-33.0, -25.0)
 NOISE_LUFS = (-38.0, -30.0)
@@ -25,20 +26,20 @@ LARGEST_PEAK = 0.9
 EPOCH = 2**32  # examples are numbered on from epoch * EPOCH
 
 
-class DynamicMixtures:
+class DynamicMixtures(Index):
     """Examples of training, each of which depends on the seed, the epoch and its own number alone.
 
     Args:
-        index: mixtures.MixtureIndex.
+        index: of mixtures that are computed from LibriSpeech, a MixtureIndex.
         seed: of all that is drawn.
         speed_change: the most, in percent, that a voice is made faster or slower, its pitch with it.
 
-    Attributes `path`, `sample_rate` and `sources` are those of the index. Raises UserError if it is another index, or
-    if it does not tell who speaks.
+    It has no `names` and `lengths`, which only what is drawn has. Raises UserError if the index is of another kind, or
+    if its files do not tell who speaks.
     """
 
-    def __init__(self, index, seed, speed_change=0):
-        if not isinstance(index, MixtureIndex):
+    def __init__(self, index: Index, seed: int, speed_change: int = 0):
+        if index.librispeech_dir is None:
             raise UserError(
                 f"--dynamic_mixing: {index.path} holds finished mixtures; index LibriSpeech itself, by preprocess.py"
                 " --librispeech-dir and --metadata-dir without --generate"
@@ -54,22 +55,25 @@ class DynamicMixtures:
             raise UserError(f"--dynamic_mixing: {index.path} has {len(self.utterances)} speakers, fewer than a mixture")
         self._loudness = {}  # path: (LUFS, peak) of the whole file; measured when first needed
 
-    def examples(self, epoch, samples):
-        """Rows (number, 0, `samples`) of an epoch, int64: as many as the mixtures of the index give, cut into crops."""
-        count = int(np.sum(-(-self.index.lengths // samples)))
+    def examples(self, epoch: int, samples: int, random: np.random.Generator | None = None) -> np.ndarray:
+        """Rows (number, 0, `samples`) of an epoch, int64: as many as the mixtures of the index would give.
+
+        They are drawn with the seed, in no other order; `random` is not used.
+        """
+        count = int(ceil_div(self.index.lengths, samples).sum())
         numbers = epoch * EPOCH + np.arange(count)
         return np.stack([numbers, np.zeros_like(numbers), np.full_like(numbers, samples)], axis=1)
 
-    def describe(self, samples):
-        """Say in one line what is drawn from, and how long an epoch of crops of so many samples is."""
-        count = len(self.examples(0, samples))
+    def describe(self, segment: float = -1, cv_maxlen: float | None = None) -> str:
+        """Say in one line how many examples of `segment` seconds an epoch has, and what they are drawn from."""
+        count = len(self.examples(0, segment_samples(segment, self.sample_rate)))
         return (
-            f"{count} examples of {samples / self.sample_rate:g} s an epoch, each drawn anew: {self.voices} of"
+            f"{count} examples of {segment:g} s an epoch, each drawn anew: {self.voices} of"
             f" {len(self.utterances)} speakers with {len(self.index.speech)} utterances"
             + (f", and one of {len(self.index.noise)} noises" if self.index.noise else "")
         )
 
-    def read(self, number, start, length):
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
         """Draw an example: float32 [1 + C, T], mixture first, then its sources.
 
         T is `length`, or the samples of the shortest utterance (min mode) or of the longest (max) if that has fewer.
@@ -91,26 +95,26 @@ class DynamicMixtures:
         audio = heard_and_asked(self.index.task, speakers, noise)
         return audio * np.float32(LARGEST_PEAK / max(np.abs(audio[0]).max(), LARGEST_PEAK))
 
-    def name(self, number):
+    def name(self, number: int) -> str:
         """The utterances that an example is drawn from, by the names of their files."""
         return "_".join(os.path.splitext(os.path.basename(path))[0] for path, _ in self._begin(number)[1])
 
-    def _begin(self, number):
+    def _begin(self, number: int) -> tuple[np.random.Generator, list[tuple[str, int]]]:
         """What an example is drawn with, and what is drawn first: the utterances of its speakers, (path, frames)."""
         random = np.random.default_rng([self.seed, *divmod(number, EPOCH)])
         chosen = random.choice(len(self.utterances), self.voices, replace=False)
         return random, [self.index.speech[random.choice(self.utterances[speaker])] for speaker in chosen]
 
-    def _noise(self, random, length):
+    def _noise(self, random: np.random.Generator, length: int) -> np.ndarray:
         """A stretch of a noise: float32 [length]. A file that is shorter is extended."""
         path = self.index.noise[random.integers(len(self.index.noise))]
-        needed = -(-length * RATE // self.sample_rate)
+        needed = ceil_div(length * RATE, self.sample_rate)
         frames = max(needed, noise_info(path, needed).frames)
         there = AudioInfo(frames, RATE).frames_at(self.sample_rate)
         track = Track(path, self._gain(path, random.uniform(*NOISE_LUFS)))
         return read_noise(track, frames, self.sample_rate, int(random.integers(there - length, endpoint=True)), length)
 
-    def _gain(self, path, loudness):
+    def _gain(self, path: str, loudness: float) -> float:
         """The gain that brings a file to this loudness in LUFS, or to the largest peak if that would clip."""
         if path not in self._loudness:
             self._loudness[path] = measure_loudness(path)
@@ -119,7 +123,7 @@ class DynamicMixtures:
         return gain if gain * peak < 1 else LARGEST_PEAK / peak
 
 
-def measure_loudness(path):
+def measure_loudness(path: str | os.PathLike) -> tuple[float, float]:
     """Integrated loudness in LUFS and peak of a file. Raises UserError if it is unfit, silent or below 0.4 s."""
     info = audio_info(path, channel=1)
     samples = decode(path, 0, info.frames)
@@ -134,7 +138,7 @@ def measure_loudness(path):
     return loudness, float(np.abs(samples).max())
 
 
-def _speaker(path):
+def _speaker(path: str) -> str:
     """The number of the speaker that the name of a LibriSpeech file begins with."""
     match = re.fullmatch(UTTERANCE + r"\.\w+", os.path.basename(path))
     if not match:

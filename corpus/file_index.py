@@ -1,48 +1,57 @@
-"""The folder of mix.json, s1.json, s2.json ... that preprocess.py writes: which utterances there are, and their audio.
+"""The folder of mix.json, s1.json, s2.json ... that preprocess.py writes: mixtures and sources that are files.
 
-Each file is a list of [path of an audio file, samples at the index's rate]; row i of every file is one utterance.
+Each of these is a list of [path of an audio file, samples at the index's rate]; row i of all of them is one mixture.
 """
 
 import json
 import os
 import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from common.audio import audio_info, read_audio
 from common.errors import UserError
 from common.files import list_folder, make_folder, whole_file
+from corpus.index import Index
 
 
-def write_index(folder, utterances):
-    """Write mix.json, s1.json ... of a list of folders.Utterance, each whole; then an earlier index goes."""
+@dataclass(frozen=True)
+class MixtureFiles:
+    """A mixture's file and then those of its sources, in `paths`, and the `samples` of each at the index's rate."""
+
+    name: str
+    paths: tuple[str, ...]
+    samples: int
+
+
+def write_index(folder: str, mixtures: Sequence[MixtureFiles]) -> None:
+    """Write mix.json, s1.json ... of these mixtures into a folder, each file whole, and remove an earlier index."""
     make_folder(folder)
-    names = ["mix", *(f"s{number}" for number in range(1, len(utterances[0].paths)))]
+    names = ["mix", *(f"s{number}" for number in range(1, len(mixtures[0].paths)))]
     for number, name in enumerate(names):
         with whole_file(os.path.join(folder, f"{name}.json")) as partial, open(partial, "w", encoding="utf-8") as file:
-            json.dump([[utterance.paths[number], utterance.samples] for utterance in utterances], file)
+            json.dump([[mixture.paths[number], mixture.samples] for mixture in mixtures], file)
     remove_earlier(folder, [f"{name}.json" for name in names])
 
 
-def remove_earlier(folder, written):
+def remove_earlier(folder: str, written: Collection[str]) -> None:
     """Remove what an earlier index, of either kind, has left in the folder of the one just written."""
     for name in list_folder(folder):
         if re.fullmatch(r"(mix|mixtures|s\d+)\.json", name) and name not in written:
             os.remove(os.path.join(folder, name))
 
 
-class FolderIndex:
-    """The utterances of an index folder.
-
-    Attributes: `names`, `lengths` (int64 [utterances], samples at `sample_rate`), `sources`, `sample_rate`, `path`.
+class FolderIndex(Index):
+    """The mixtures of such a folder.
 
     Raises UserError if a file of the index is missing or malformed, if the files do not agree with each other, or if
     the lengths were counted at another rate.
     """
 
-    def __init__(self, path, sample_rate):
-        self.path = path
-        self.sample_rate = sample_rate
+    def __init__(self, path: str | os.PathLike, sample_rate: int):
+        self.path, self.sample_rate = path, sample_rate
         mixtures = _read_rows(os.path.join(path, "mix.json"))
         self.names = [_name(file) for file, _ in mixtures]
         self.lengths = np.array([length for _, length in mixtures], np.int64)
@@ -50,25 +59,18 @@ class FolderIndex:
         for number in range(1, _highest_source(path) + 1):
             file = os.path.join(path, f"s{number}.json")
             tables.append(_read_rows(file))
-            _require_same_utterances(file, tables[-1], mixtures)
+            _require_same_mixtures(file, tables[-1], mixtures)
         self.sources = len(tables) - 1
         self._files = [[file for file, _ in rows] for rows in zip(*tables, strict=True)]  # the mixture's first
         self._require_own_rate()
 
-    def __len__(self):
-        return len(self.names)
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
+        """See `Index.read`. Raises UserError as `read_audio` of common.audio does."""
+        expected = int(self.lengths[number])
+        return np.stack([read_audio(file, self.sample_rate, start, length, expected) for file in self._files[number]])
 
-    def read(self, utterance, start, length):
-        """Read a stretch, in samples, of an utterance's mixture and sources: float32 [1 + C, length], mixture first.
-
-        Raises UserError as `audio.read_audio` does.
-        """
-        expected = int(self.lengths[utterance])
-        files = self._files[utterance]
-        return np.stack([read_audio(file, self.sample_rate, start, length, expected) for file in files])
-
-    def _require_own_rate(self):
-        """Compare the first utterance with its file: a wrong rate shows in every length, so one is enough."""
+    def _require_own_rate(self) -> None:
+        """Compare the first mixture with its file: a wrong rate shows in every length, so one is enough."""
         file = self._files[0][0]
         found = audio_info(file).frames_at(self.sample_rate)
         if found != self.lengths[0]:
@@ -78,13 +80,13 @@ class FolderIndex:
             )
 
 
-def _highest_source(path):
+def _highest_source(path: str | os.PathLike) -> int:
     """The largest n of the files sn.json, at least 1."""
     found = (re.fullmatch(r"s([1-9]\d*)\.json", file) for file in os.listdir(path))
     return max((int(match[1]) for match in found if match), default=1)
 
 
-def _read_rows(file):
+def _read_rows(file: str) -> list[list]:
     """The rows [path, samples] of one file of the index."""
     try:
         with open(file, encoding="utf-8") as stream:
@@ -96,14 +98,14 @@ def _read_rows(file):
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error}); run preprocess.py again") from None
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"{file}: not a list of utterances, or an empty one; run preprocess.py again")
+        raise UserError(f"{file}: not a list of mixtures, or an empty one; run preprocess.py again")
     for number, row in enumerate(rows):
         if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and row[1] > 0):
             raise UserError(f"{file}: row {number} is {str(row)[:80]}, not [path, samples]; run preprocess.py again")
     return rows
 
 
-def _require_same_utterances(file, rows, mixtures):
+def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) -> None:
     if len(rows) != len(mixtures):
         raise UserError(f"{file}: {len(rows)} rows, but mix.json has {len(mixtures)}; run preprocess.py again")
     for number, ((source, length), (mixture, expected)) in enumerate(zip(rows, mixtures, strict=True)):
@@ -117,5 +119,5 @@ def _require_same_utterances(file, rows, mixtures):
             )
 
 
-def _name(file):
+def _name(file: str) -> str:
     return os.path.splitext(os.path.basename(file))[0]

@@ -2,28 +2,21 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from common.audio import audio_info
+from common.audio import AudioInfo, audio_info
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
+from corpus.bad_files import Part
+from corpus.file_index import MixtureFiles
 from corpus.generate import rate_folder
-from corpus.mixtures import TASKS
+from corpus.mixtures import TASKS, Mixture
 
 SETS = {"train-100": "tr", "train-360": "tr", "dev": "cv", "test": "tt", "tr": "tr", "cv": "cv", "tt": "tt"}
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """A mixture's file and those of its sources, in `paths`, and their `samples` at the index's rate."""
-
-    name: str
-    paths: tuple[str, ...]
-    samples: int
-
-
-def find_sets(in_dir, sample_rate):
+def find_sets(in_dir: str, sample_rate: int) -> list[str]:
     """Find the folders of the sets (train-100, dev, tr ...) below any level of a corpus.
 
     Among folders of several rates (wav8k, wav16k) the one of `sample_rate` is taken.
@@ -52,7 +45,7 @@ def find_sets(in_dir, sample_rate):
     return sets
 
 
-def mixture_folder(set_folder, task):
+def mixture_folder(set_folder: str, task: str) -> str:
     """The name of the folder of a task's mixtures in a set: LibriMix's, or `mix` where that stands for mix_clean."""
     there = [name for name in (*dict.fromkeys(TASKS.values()), "mix") if os.path.isdir(os.path.join(set_folder, name))]
     if TASKS[task] in there:
@@ -62,7 +55,7 @@ def mixture_folder(set_folder, task):
     raise UserError(f"{set_folder}: no folder {TASKS[task]}; it has {', '.join(there) or 'no folder of mixtures'}")
 
 
-def source_folders(set_folder, task):
+def source_folders(set_folder: str, task: str) -> list[str]:
     """The names of the folders of a task's sources in a set: s1, s2 ..., only s1, or mix_clean."""
     if task == "enh_both":
         return [mixture_folder(set_folder, "sep_clean")]
@@ -75,8 +68,8 @@ def source_folders(set_folder, task):
     return expected
 
 
-def audio_files(folder):
-    """{utterance name: path} of the wav and flac files in a folder; hidden and other files are passed by."""
+def audio_files(folder: str) -> dict[str, str]:
+    """{name without ending: path} of the wav and flac files in a folder; hidden and other files are passed by."""
     files = {}
     for file_name in list_folder(folder):
         name, ending = os.path.splitext(file_name)
@@ -90,54 +83,52 @@ def audio_files(folder):
     return files
 
 
-def pair_files(set_folder, names, bad_files):
-    """Pair the files of a set's folders `names`, the mixtures' first, by utterance name.
+def pair_files(set_folder: str, names: Sequence[str], part: Part) -> dict[str, tuple[str, ...]]:
+    """Put together the files of a set's folders `names`, the mixtures' first, that have one name.
 
-    One that has no partner somewhere goes to `bad_files` (BadFiles). Returns {utterance name: paths}.
+    One that has no partner in some folder is left out of `part`. Returns {mixture's name: paths}.
     """
     folders = {name: audio_files(os.path.join(set_folder, name)) for name in names}
-    pairs = {}
-    for utterance in sorted(set().union(*folders.values())):
-        bad_files.total += 1
-        paths = {name: files[utterance] for name, files in folders.items() if utterance in files}
+    groups = {}
+    for mixture in sorted(set().union(*folders.values())):
+        part.total += 1
+        paths = {name: files[mixture] for name, files in folders.items() if mixture in files}
         if missing := [name for name in names if name not in paths]:
-            bad_files.skip(
+            part.leave_out(
                 UserError(
-                    f"{next(iter(paths.values()))}: no file {utterance} in {os.path.join(set_folder, missing[0])}; add"
+                    f"{next(iter(paths.values()))}: no file {mixture} in {os.path.join(set_folder, missing[0])}; add"
                     " the one or remove the other"
                 )
             )
         else:
-            pairs[utterance] = tuple(paths.values())
-    return pairs
+            groups[mixture] = tuple(paths.values())
+    return groups
 
 
-def index_set(set_folder, names, sample_rate, bad_files):
+def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Part) -> list[MixtureFiles]:
     """Index one set: its folders `names`, the mixtures' first.
 
-    Files without partner, of another rate or length, and what is not mono audio, go to `bad_files` (BadFiles).
+    Files without partner, of another rate or length, and what is not mono audio, are left out of `part`.
 
-    Returns a list of Utterance sorted by name, lengths at `sample_rate`, from the headers.
+    Returns the mixtures sorted by name, their lengths at `sample_rate`, from the headers.
     """
-    pairs = pair_files(set_folder, names, bad_files)
-    paths = [path for group in pairs.values() for path in group]
+    groups = pair_files(set_folder, names, part)
+    paths = [path for group in groups.values() for path in group]
     headers = dict(zip(paths, map_in_threads(_header, paths, os.path.basename(set_folder)), strict=True))
     first = next((path for path in paths if not isinstance(headers[path], UserError)), None)
-    utterances = []
-    for name, group in pairs.items():
-        try:
+    mixtures = []
+    for name, group in groups.items():
+        with part.leaving_out():
             _require_alike(group, headers, first)
-            utterances.append(Utterance(name, group, headers[group[0]].frames_at(sample_rate)))
-        except UserError as error:
-            bad_files.skip(error)
-    if not utterances:
+            mixtures.append(MixtureFiles(name, group, headers[group[0]].frames_at(sample_rate)))
+    if not mixtures:
         raise UserError(f"{set_folder}: not one mixture of it can be used; --on_bad_file error says why")
     if (rate := headers[first].sample_rate) != sample_rate:
         print(f"{set_folder}: files of {rate} Hz, counted at {sample_rate} Hz, to which they are resampled when read")
-    return utterances
+    return mixtures
 
 
-def _header(path):
+def _header(path: str) -> AudioInfo | UserError:
     """What `audio_info` says of a file, or the UserError that it raises."""
     try:
         return audio_info(path)
@@ -145,8 +136,8 @@ def _header(path):
         return error
 
 
-def _require_alike(group, headers, first):
-    """Raise UserError unless the files of an utterance are sound, of the rate of the set's first file, and as long."""
+def _require_alike(group: Sequence[str], headers: dict[str, AudioInfo | UserError], first: str | None) -> None:
+    """Raise UserError unless the files of a mixture are sound, of the rate of the set's first file, and as long."""
     mixture = group[0]
     for path in group:
         if isinstance(headers[path], UserError):
@@ -159,26 +150,26 @@ def _require_alike(group, headers, first):
                             f" {headers[mixture].frames}; they must be equal")  # fmt: skip
 
 
-def index_corpus(set_folders, task, sample_rate, bad_files):
-    """Index every set. Returns {"tr", "cv", "tt": list of Utterance}; sets of one name are put together."""
+def index_corpus(set_folders: Sequence[str], task: str, sample_rate: int, part: Part) -> dict[str, list[MixtureFiles]]:
+    """Index every set, as `index_set` does. Returns {"tr", "cv", "tt": mixtures}; sets of one name are put together."""
     layouts = {folder: [mixture_folder(folder, task), *source_folders(folder, task)] for folder in set_folders}
     first = set_folders[0]
     for folder, names in layouts.items():
         if len(names) != len(layouts[first]):
             raise UserError(f"{folder}: has {len(names) - 1} sources, but {first} has {len(layouts[first]) - 1};"
-                            " a corpus has one number of speakers")  # fmt: skip
+                            " a corpus has one number of them")  # fmt: skip
     corpus = {}
     for folder, names in layouts.items():
-        corpus.setdefault(SETS[os.path.basename(folder)], []).extend(index_set(folder, names, sample_rate, bad_files))
-    return {name: one_of_each_name(utterances, bad_files) for name, utterances in corpus.items()}
+        corpus.setdefault(SETS[os.path.basename(folder)], []).extend(index_set(folder, names, sample_rate, part))
+    return {name: one_of_each_name(mixtures, part) for name, mixtures in corpus.items()}
 
 
-def one_of_each_name(mixtures, bad_files):
-    """Mixtures sorted by name; the second of one name goes to `bad_files`."""
+def one_of_each_name(mixtures: Iterable[MixtureFiles | Mixture], part: Part) -> list[MixtureFiles | Mixture]:
+    """Mixtures sorted by name; the second of one name is left out of `part`."""
     named = {}
     for mixture in mixtures:
         if mixture.name in named:
-            bad_files.skip(UserError(f"{mixture.name}: is the name of two mixtures of one set; rename or remove one"))
+            part.leave_out(UserError(f"{mixture.name}: is the name of two mixtures of one set; rename or remove one"))
         else:
             named[mixture.name] = mixture
     return [named[name] for name in sorted(named)]

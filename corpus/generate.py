@@ -7,12 +7,10 @@ The samples are those of mixtures.py, rounded to 16 bits.
 """
 
 import filecmp
-import multiprocessing
 import os
 import shutil
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -21,27 +19,34 @@ from tqdm import tqdm
 from common.audio import AudioInfo, audio_info, write_wav
 from common.errors import UserError
 from common.files import make_folder, whole_file
+from common.parallel import map_in_processes
+from corpus.bad_files import Part
+from corpus.metadata import Metadata
+from corpus.mixtures import Mixture
 
-CHUNK = 4  # mixtures handed to a process at once
 WAV_HEADER = 44  # bytes
 
+Job = tuple[Mixture, int]  # and its samples
 
-def rate_folder(sample_rate):
+
+def rate_folder(sample_rate: int) -> str:
     """LibriMix's name for the files of a sample rate: wav8k for 8000 Hz."""
     return f"wav{sample_rate / 1000:g}k"
 
 
-def generate(plans, out_dir, mode, sample_rate, bad_files):
+def generate(
+    plans: dict[Metadata, list[Mixture]], out_dir: str, mode: str, sample_rate: int, part: Part
+) -> dict[str, list[tuple[str, int]]]:
     """Write the LibriMix tree of all mixtures below `out_dir`; whole files that are already there are kept.
 
-    Says before it begins how many files there will be and how much disk they take.
+    Prints before it begins how many files there will be and how much disk they take.
 
     Args:
-        plans: {Metadata: list of Mixture}, of `metadata.read_mixtures`.
+        plans: what `metadata.read_mixtures` returns.
         out_dir: folder for Libri2Mix and so on.
         mode: min or max.
         sample_rate: of the files, in Hz.
-        bad_files: BadFiles.
+        part: that mixtures are left out of whose files are unfit.
 
     Returns {set's folder: list of (mixture's name, its samples)}. Raises UserError for whatever stands in the way.
     """
@@ -56,12 +61,12 @@ def generate(plans, out_dir, mode, sample_rate, bad_files):
     _require_room(jobs, out_dir)
     for metadata, folder in folders.items():
         _claim(metadata, folder)
-    written = {folder: _write_set(set_jobs, folder, sample_rate, bad_files) for folder, set_jobs in jobs.items()}
+    written = {folder: _write_set(set_jobs, folder, sample_rate, part) for folder, set_jobs in jobs.items()}
     return {folder: [(mixture.name, length) for mixture, length in done] for folder, done in written.items()}
 
 
-def _require_room(jobs, out_dir):
-    """Say how much disk the files of all jobs take and how much is free; raise UserError if that is too little."""
+def _require_room(jobs: dict[str, list[Job]], out_dir: str) -> None:
+    """Print how much disk the files of all jobs take and how much is free; raise UserError if that is too little."""
     make_folder(out_dir)
     paths = {path: WAV_HEADER + 2 * length for folder, set_jobs in jobs.items() for mixture, length in set_jobs
              for path in _paths(folder, mixture).values()}  # fmt: skip
@@ -74,12 +79,11 @@ def _require_room(jobs, out_dir):
                         " folder, or index without --generate, which takes none")  # fmt: skip
 
 
-def _write_mixture(job, folder, sample_rate):
-    """Write the files of `job` (Mixture, its length) that are not there yet, whole.
+def _write_mixture(mixture: Mixture, length: int, folder: str, sample_rate: int) -> tuple[int, bool] | UserError:
+    """Write the files of a mixture of so many samples that are not there yet, whole.
 
     Returns how many were written, and whether the mixture clipped; or a UserError that says which file is unfit.
     """
-    mixture, length = job
     paths = _paths(folder, mixture)
     missing = [name for name, path in paths.items() if not _is_whole(path, AudioInfo(length, sample_rate))]
     if not missing:
@@ -93,7 +97,7 @@ def _write_mixture(job, folder, sample_rate):
     return len(missing), any(np.abs(signals[name]).max() > 1 for name in missing)
 
 
-def every_signal(mixture, length, sample_rate):
+def every_signal(mixture: Mixture, length: int, sample_rate: int) -> dict[str, np.ndarray]:
     """Compute every signal of a mixture of so many samples.
 
     Returns {folder name: float32 samples [T]} with s1, s2 ..., mix_clean and, where there is noise, noise, mix_both
@@ -106,24 +110,24 @@ def every_signal(mixture, length, sample_rate):
     return signals
 
 
-def _paths(folder, mixture):
+def _paths(folder: str, mixture: Mixture) -> dict[str, str]:
     """{folder name: path} of a mixture's files."""
     return {name: os.path.join(folder, name, f"{mixture.name}.wav") for name in _folder_names(mixture)}
 
 
-def _folder_names(mixture):
+def _folder_names(mixture: Mixture) -> list[str]:
     speakers = [f"s{number}" for number in range(1, len(mixture.speakers) + 1)]
     return ["mix_clean", *speakers, *(["noise", "mix_both", "mix_single"] if mixture.noise else [])]
 
 
-def _is_whole(path, expected):
+def _is_whole(path: str, expected: AudioInfo) -> bool:
     try:
         return audio_info(path) == expected
     except UserError:
         return False
 
 
-def _claim(metadata, folder):
+def _claim(metadata: Metadata, folder: str) -> None:
     """Keep a copy of the metadata beside its set, so that a later run never mixes the mixtures of two."""
     set_folder = os.path.join(folder, metadata.set_name)
     copy = os.path.join(folder, "metadata", os.path.basename(metadata.path))
@@ -136,8 +140,8 @@ def _claim(metadata, folder):
         shutil.copyfile(metadata.path, partial_copy)
 
 
-def _write_set(jobs, folder, sample_rate, bad_files):
-    """Write the files of one set's jobs in as many processes as there are cores, and say what was done.
+def _write_set(jobs: Sequence[Job], folder: str, sample_rate: int, part: Part) -> list[Job]:
+    """Write the files of one set's jobs in as many processes as there are cores, and print what was done.
 
     Returns the jobs that were, or had been, done.
     """
@@ -145,29 +149,17 @@ def _write_set(jobs, folder, sample_rate, bad_files):
     for name in names:
         make_folder(os.path.join(folder, name))
     write = partial(_write_mixture, folder=folder, sample_rate=sample_rate)
-    # Spawned, not forked: the caller may have threads. Ctrl-C is for the parent, which then cancels what is waiting.
-    with ProcessPoolExecutor(
-        max_workers=min(os.cpu_count(), -(-len(jobs) // CHUNK)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    ) as executor:
-        written, whole, clipped = 0, [], []
-        try:
-            done = executor.map(write, jobs, chunksize=CHUNK)
-            done = tqdm(done, os.path.basename(folder), total=len(jobs), unit="mixture", disable=None)
-            for job, result in zip(jobs, done, strict=True):
-                if isinstance(result, UserError):
-                    bad_files.skip(result)
-                    continue
-                whole.append(job)
-                written += result[0]
-                if result[1]:
-                    clipped.append(job[0].name)
-        except BrokenProcessPool:
-            raise UserError(f"{folder}: a process was killed, out of memory perhaps; run again, it goes on") from None
-        finally:
-            executor.shutdown(cancel_futures=True)
+    written, whole, clipped = 0, [], []
+    with closing(map_in_processes(write, jobs, most=len(jobs))) as results:
+        results = tqdm(results, os.path.basename(folder), total=len(jobs), unit="mixture", disable=None)
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, UserError):
+                part.leave_out(result)
+                continue
+            whole.append(job)
+            written += result[0]
+            if result[1]:
+                clipped.append(job[0].name)
     print(f"{folder}: {len(whole)} mixtures, {written} files written, {len(whole) * len(names) - written} kept")
     if clipped:
         print(f"warning: {len(clipped)} mixtures of {folder} clip, {clipped[0]} first; their gains are too large")

@@ -1,14 +1,15 @@
 """LibriMix's metadata: which utterances and noises make which mixture, with which gains, and how long they are.
 
-A metadata file, libri2mix_train-clean-100.csv and the like, has the columns mixture_ID, source_1_path, source_1_gain
-and so on, noise_path and noise_gain. Lengths are in LibriMix's metadata of LibriSpeech, train-clean-100.csv and the
-like, in the columns origin_path and length; where those are missing, the headers of the files are read.
+A metadata file, such as libri2mix_train-clean-100.csv, has the columns mixture_ID, source_1_path, source_1_gain and so
+on, noise_path and noise_gain. Lengths are in LibriMix's metadata of LibriSpeech, such as train-clean-100.csv, in the
+columns origin_path and length; where those are missing, the headers of the files are read.
 """
 
 import csv
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from common.audio import audio_info
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
+from corpus.bad_files import Part
 from corpus.mixtures import RATE, Mixture, Track, noise_info
 
 METADATA_NAME = re.compile(r"libri([2-9])mix_(train-clean-100|train-clean-360|dev-clean|test-clean)\.csv")
@@ -31,7 +33,7 @@ class Metadata:
     set_name: str
 
 
-def find_metadata(metadata_dir):
+def find_metadata(metadata_dir: str) -> list[Metadata]:
     """The metadata files in a folder or its sub-folders Libri2Mix, Libri3Mix ...; others (`*_info.csv`) are passed by.
 
     Returns a list of Metadata. Raises UserError if there is none, or two for one set.
@@ -48,25 +50,31 @@ def find_metadata(metadata_dir):
                 found[name] = Metadata(path, int(match[1]), match[2].replace("-clean", ""))
     if not found:
         raise UserError(f"{metadata_dir}: no metadata here; looked for libri2mix_train-clean-100.csv,"
-                        " libri3mix_dev-clean.csv and the like, here and in Libri2Mix, Libri3Mix")  # fmt: skip
+                        " libri3mix_dev-clean.csv and so on, here and in Libri2Mix, Libri3Mix")  # fmt: skip
     return list(found.values())
 
 
-def read_mixtures(metadata_dir, librispeech_dir, noise_dir, bad_files, look=False):
-    """Read all metadata in a folder; paths in it start in `librispeech_dir` and `noise_dir` (None: no noise).
+def read_mixtures(
+    metadata_dir: str, librispeech_dir: str, noise_dir: str | None, part: Part, look: bool = False
+) -> dict[Metadata, list[Mixture]]:
+    """Read all metadata in a folder.
 
-    A table whose part of LibriSpeech is not there at all, such as train-clean-360, is left out, which is said.
+    A table whose part of LibriSpeech is not there at all, such as train-clean-360, is left out, and a line says so.
+    Another line says where the lengths of the files come from.
 
-    Where LibriMix's metadata of LibriSpeech tell the lengths, no audio file is opened unless `look` asks for it; else
-    the headers are read. It is said which. Rows that are wrong, or whose files are, go to `bad_files` (BadFiles).
+    Args:
+        metadata_dir: see `find_metadata`.
+        librispeech_dir, noise_dir: where the paths in the metadata start; None: no noise.
+        part: that rows are left out of which are wrong, or whose files are.
+        look: open every audio file even where LibriMix's metadata of LibriSpeech have the lengths.
 
-    Returns {Metadata: list of Mixture}. Raises UserError if a metadata file is unfit.
+    Raises UserError if a metadata file is unfit.
     """
     tables = [metadata for metadata in find_metadata(metadata_dir) if _has_speech(metadata, librispeech_dir)]
     if not tables:
         raise UserError(f"--librispeech-dir {librispeech_dir}: has none of the folders that the paths in {metadata_dir}"
                         " begin with, such as train-clean-100; give the folder that holds them")  # fmt: skip
-    rows = {metadata: _read_metadata(metadata, librispeech_dir, noise_dir, bad_files) for metadata in tables}
+    rows = {metadata: _read_metadata(metadata, librispeech_dir, noise_dir, part) for metadata in tables}
     tracks = (track for mixtures in rows.values() for _, mixture in mixtures for track in mixture.speakers)
     paths = list(dict.fromkeys(track.path for track in tracks))
     known = {} if look else _known_lengths(metadata_dir, librispeech_dir)
@@ -77,15 +85,15 @@ def read_mixtures(metadata_dir, librispeech_dir, noise_dir, bad_files, look=Fals
         results = map_in_threads(complete, [mixture for _, mixture in mixtures], metadata.set_name)
         for (where, _), result in zip(mixtures, results, strict=True):
             if isinstance(result, UserError):
-                bad_files.skip(UserError(f"{where}: {result}"))
+                part.leave_out(UserError(f"{where}: {result}"))
         found[metadata] = [result for result in results if isinstance(result, Mixture)]
         if not found[metadata]:
             raise UserError(f"{metadata.path}: no mixtures, it has no usable line after its header")
     return found
 
 
-def _has_speech(metadata, librispeech_dir):
-    """Whether a folder that the paths of a metadata file begin with is there; it says so if not."""
+def _has_speech(metadata: Metadata, librispeech_dir: str) -> bool:
+    """Whether a folder that the paths of a metadata file begin with is there; prints a line if not."""
     paths = [row["source_1_path"] or "" for _, row in _read_rows(metadata.path, ["source_1_path"])]
     folders = sorted({path.partition("/")[0] for path in paths})
     if not folders or any(os.path.exists(os.path.join(librispeech_dir, folder)) for folder in folders):
@@ -94,15 +102,17 @@ def _has_speech(metadata, librispeech_dir):
     return False
 
 
-def _read_metadata(metadata, librispeech_dir, noise_dir, bad_files):
-    """Read the rows of a metadata file. Returns a list of (where, Mixture)."""
+def _read_metadata(
+    metadata: Metadata, librispeech_dir: str, noise_dir: str | None, part: Part
+) -> list[tuple[str, Mixture]]:
+    """Read the rows of a metadata file. Returns a list of (file and line, Mixture)."""
     tracks = [f"source_{speaker + 1}" for speaker in range(metadata.speakers)] + ["noise"] * (noise_dir is not None)
     columns = ["mixture_ID", *(f"{track}_{what}" for track in tracks for what in ("path", "gain"))]
     lines, mixtures = {}, []
     for line, row in _read_rows(metadata.path, columns):
-        bad_files.total += 1
+        part.total += 1
         where = f"{metadata.path}, line {line}"
-        try:
+        with part.leaving_out():
             name = row["mixture_ID"]
             if not name or name != os.path.basename(name) or name.startswith("."):
                 raise UserError(f"{where}: mixture_ID {name!r}: cannot be the name of a file; correct it")
@@ -117,12 +127,10 @@ def _read_metadata(metadata, librispeech_dir, noise_dir, bad_files):
                     " --noise-dir, or leave it out for clean mixtures"
                 )
             mixtures.append((where, Mixture(name, speakers, noise)))
-        except UserError as error:
-            bad_files.skip(error)
     return mixtures
 
 
-def _read_rows(path, columns):
+def _read_rows(path: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """[(line number, row as a dict)] of a csv file that must have these columns."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -135,7 +143,8 @@ def _read_rows(path, columns):
         raise UserError(f"{path}: cannot be read as csv ({error}); copy it again") from None
 
 
-def _track(row, name, folder, where):
+def _track(row: dict[str, str], name: str, folder: str, where: str) -> Track:
+    """The path, below `folder`, and the gain of a voice or noise in a row of metadata."""
     path, gain = row[f"{name}_path"], row[f"{name}_gain"]
     if not path:
         raise UserError(f"{where}: {name}_path: is empty; the line is cut short, copy the file again")
@@ -148,7 +157,7 @@ def _track(row, name, folder, where):
     return Track(os.path.join(folder, path), value)
 
 
-def _known_lengths(metadata_dir, librispeech_dir):
+def _known_lengths(metadata_dir: str, librispeech_dir: str) -> dict[str, int]:
     """{path: samples} of LibriMix's metadata of LibriSpeech, from wherever LibriMix has it; empty if nowhere."""
     places = [os.path.join(metadata_dir, "LibriSpeech"), os.path.join(metadata_dir, os.pardir, "LibriSpeech")]
     for folder in (*places, os.path.join(librispeech_dir, "metadata")):
@@ -165,12 +174,12 @@ def _known_lengths(metadata_dir, librispeech_dir):
     return {}
 
 
-def _frames(paths, known):
+def _frames(paths: Sequence[str], known: dict[str, int]) -> dict[str, int | UserError]:
     """{path: samples at 16 kHz, or the UserError that says why the file is unfit} of every source."""
     if unknown := sum(path not in known for path in paths):
         print(f"lengths: from the headers of {unknown} files")
 
-    def frames(path):
+    def frames(path: str) -> int | UserError:
         try:
             if path in known:
                 if not os.path.isfile(path):
@@ -186,10 +195,10 @@ def _frames(paths, known):
     return dict(zip(paths, map_in_threads(frames, paths, "sources"), strict=True))
 
 
-def _complete(mixture, frames, look):
+def _complete(mixture: Mixture, frames: dict[str, int | UserError], look: bool) -> Mixture | UserError:
     """The mixture with the lengths of its speakers filled in, or the UserError of a file that is unfit.
 
-    `look`: at the noise's header too.
+    `look`: open the noise too, to see whether it is fit.
     """
     for track in mixture.speakers:
         if isinstance(frames[track.path], UserError):

@@ -1,6 +1,6 @@
 """MindRecord files (and FILE.db of each) in place of an index folder and its audio files: preprocess.py writes them.
 
-A record is an utterance: `name`, `sample_rate`, `length` and `audio`, float32 [1 + C, length], mixture first. FILE.db
+A record is a mixture: `name`, `sample_rate`, `length` and `audio`, float32 [1 + C, length], mixture first. FILE.db
 is MindRecord's own SQLite index; a table of ours in it, `written`, has the name and size that FILE must have, because
 MindSpore crashes on some files that were cut short and reads the namesake, if there is one, of a file renamed. It also
 has how many files, or shards, make up the set, and a fingerprint of the index that they were written from.
@@ -15,7 +15,9 @@ import re
 import sqlite3
 import tempfile
 import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from typing import Any
 
 import numpy as np
 from mindspore.dataset import MindDataset, SubsetSampler
@@ -25,39 +27,37 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import list_folder
-from corpus.bad_files import BadFiles
-from corpus.mixture_index import open_folder
+from corpus.bad_files import BadFiles, Part
+from corpus.index import Index
 
 PAGE_BYTES = 2**25  # MindRecord's default
 
 
-def write_mindrecord(index_folder, path, sample_rate, shards=1, bad_files=None):
-    """Write the utterances of an index folder, with their audio at `sample_rate` Hz, as so many MindRecord files.
+def write_mindrecord(index: Index, path: str | os.PathLike, shards: int = 1, bad_files: BadFiles | None = None) -> int:
+    """Write the mixtures of an index folder, with their audio, as so many MindRecord files.
 
     Each is written in a folder beside, under its own name (MindRecord does not bear renaming), read again and compared,
-    then moved. Those that an interrupted run has written from the same index are kept. Utterances whose files are bad
-    go to `bad_files` (BadFiles).
+    then moved. Those that an interrupted run has written from the same index are kept. Mixtures whose files are bad are
+    left out, or raised, as `bad_files` has it.
 
-    Returns how many files were written. Raises UserError if the index or an audio file is unfit, or the file cannot be
-    written.
+    Returns how many files were written. Raises UserError if an audio file is unfit, or the file cannot be written.
     """
     path, bad_files = os.fspath(path), bad_files or BadFiles()
-    index = open_folder(index_folder, sample_rate)
     if shards > len(index):
-        raise UserError(f"--shards {shards}: more than the {len(index)} mixtures of {index_folder}")
+        raise UserError(f"--shards {shards}: more than the {len(index)} mixtures of {index.path}")
     paths = [path] if shards == 1 else [shard_path(path, number) for number in range(shards)]
-    fingerprint = _fingerprint(index_folder, sample_rate, shards)
-    bad_files.start(len(index))
+    fingerprint = _fingerprint(index, shards)
     written = 0
-    for file, utterances in zip(paths, np.array_split(np.arange(len(index)), shards), strict=True):
-        if not _is_written(file, fingerprint):
-            _write_file(index, utterances.tolist(), file, (shards, fingerprint), bad_files)
-            written += 1
+    with bad_files.part(len(index)) as part:
+        for file, numbers in zip(paths, np.array_split(np.arange(len(index)), shards), strict=True):
+            if not _is_written(file, fingerprint):
+                _write_file(index, numbers.tolist(), file, (shards, fingerprint), part)
+                written += 1
     _remove_earlier(path, paths)
     return written
 
 
-def _remove_earlier(path, written):
+def _remove_earlier(path: str, written: Sequence[str]) -> None:
     """Remove the files of an earlier set of this name, which had another number of files."""
     numbered = [file for file in glob.glob(f"{glob.escape(path)}-*") if re.fullmatch(r"-\d+", file[len(path) :])]
     for file in {path, *numbered}.difference(written):
@@ -67,22 +67,22 @@ def _remove_earlier(path, written):
                     os.remove(f"{file}{ending}")
 
 
-def shard_path(path, number):
+def shard_path(path: str, number: int) -> str:
     """The path of one of several files of a set, numbered from 0."""
     return f"{path}-{number}"
 
 
-def _fingerprint(index_folder, sample_rate, shards):
+def _fingerprint(index: Index, shards: int) -> str:
     """Of what decides the content of a set, as far as it is known without reading audio: hexadecimal."""
-    digest = hashlib.sha256(f"{sample_rate} {shards}".encode())
-    for name in list_folder(index_folder):
+    digest = hashlib.sha256(f"{index.sample_rate} {shards}".encode())
+    for name in list_folder(index.path):
         if name.endswith(".json"):
-            with open(os.path.join(index_folder, name), "rb") as file:
+            with open(os.path.join(index.path, name), "rb") as file:
                 digest.update(file.read())
     return digest.hexdigest()
 
 
-def _is_written(path, fingerprint):
+def _is_written(path: str, fingerprint: str) -> bool:
     """Whether a file is whole, and was written from an index of this fingerprint."""
     try:
         return _require_complete(path)[1] == fingerprint
@@ -90,14 +90,14 @@ def _is_written(path, fingerprint):
         return False
 
 
-def _write_file(index, utterances, path, about, bad_files):
-    """Write and check one file; `about` is how many make up the set, and the fingerprint."""
+def _write_file(index: Index, numbers: Sequence[int], path: str, about: tuple[int, str], part: Part) -> None:
+    """Write and compare one file; `about` is how many make up the set, and the fingerprint."""
     folder, file = os.path.split(os.path.abspath(path))
     try:
         with tempfile.TemporaryDirectory(prefix=".mindrecord-", dir=folder) as partial:
             partial_file = os.path.join(partial, file)
-            checksums = _write_records(index, utterances, partial_file, bad_files)
-            bad_files.check()
+            checksums = _write_records(index, numbers, partial_file, part)
+            part.require_few()
             _require_equal(partial_file, checksums)
             with closing(sqlite3.connect(f"{partial_file}.db")) as database, database:
                 database.execute("CREATE TABLE written (file TEXT, bytes INTEGER, shards INTEGER, fingerprint TEXT)")
@@ -109,8 +109,8 @@ def _write_file(index, utterances, path, about, bad_files):
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
 
-def _write_records(index, utterances, path, bad_files):
-    """Write these utterances of an index. Returns {name: checksum of the audio}."""
+def _write_records(index: Index, numbers: Sequence[int], path: str, part: Part) -> dict[str, int]:
+    """Write these mixtures of an index. Returns {name: checksum of the audio}."""
     writer = FileWriter(path)
     longest = 4 * (1 + index.sources) * int(index.lengths.max())
     writer.set_page_size(max(PAGE_BYTES, 1 << (longest + 1024).bit_length()))  # a record has to fit into a page
@@ -123,33 +123,30 @@ def _write_records(index, utterances, path, bad_files):
         }
     )
     checksums = {}
-    for utterance in tqdm(utterances, os.path.basename(path), disable=None):
-        name, length = index.names[utterance], int(index.lengths[utterance])
-        try:
-            audio = index.read(utterance, 0, length)
-        except UserError as error:
-            bad_files.skip(error)
-            continue
-        writer.write_raw_data([{"name": name, "sample_rate": index.sample_rate, "length": length, "audio": audio}])
-        checksums[name] = zlib.crc32(audio)
+    for number in tqdm(numbers, os.path.basename(path), disable=None):
+        name, length = index.names[number], int(index.lengths[number])
+        with part.leaving_out():
+            audio = index.read(number, 0, length)
+            writer.write_raw_data([{"name": name, "sample_rate": index.sample_rate, "length": length, "audio": audio}])
+            checksums[name] = zlib.crc32(audio)
     writer.commit()
     return checksums
 
 
-def _require_equal(path, checksums):
+def _require_equal(path: str, checksums: dict[str, int]) -> None:
     """Read a file that was just written. Raises RuntimeError unless it has these names and checksums of audio."""
     found = {str(name): zlib.crc32(audio) for name, audio in _read(path, ["name", "audio"], shuffle=False)}
     if found != checksums:
         raise RuntimeError("it does not read as it was written; is the disk sound?")
 
 
-class RecordIndex:
-    """The utterances of a MindRecord file, with the attributes and methods of `FolderIndex`.
+class RecordIndex(Index):
+    """The mixtures of a MindRecord file or set.
 
     Raises UserError if it was not written by `write_mindrecord`, is damaged, or holds audio of another rate.
     """
 
-    def __init__(self, path, sample_rate):
+    def __init__(self, path: str | os.PathLike, sample_rate: int):
         self.path, self.sample_rate = os.fspath(path), sample_rate
         self._files = _require_set(self.path)
         rows = []  # name, sample rate, length, file, row in it
@@ -165,45 +162,41 @@ class RecordIndex:
         self._places = [row[3:] for row in rows]
         self.sources = len(self._audio(0)) - 1
 
-    def __len__(self):
-        return len(self.names)
-
-    def read(self, utterance, start, length):
-        """Read a stretch, in samples, of an utterance's mixture and sources: float32 [1 + C, length], mixture first.
-
-        Raises UserError if the file is damaged.
-        """
-        audio = self._audio(utterance)[:, start : start + length]
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
+        """See `Index.read`. Raises UserError if the file is damaged."""
+        audio = self._audio(number)[:, start : start + length]
         if not np.isfinite(audio).all():
-            file, _ = self._places[utterance]
-            raise UserError(f"{file}: damaged, {self.names[utterance]} has NaN or infinite samples; copy it again")
+            file, _ = self._places[number]
+            raise UserError(f"{file}: damaged, {self.names[number]} has NaN or infinite samples; copy it again")
         return audio
 
-    def _audio(self, utterance):
-        file, row = self._places[utterance]
+    def _audio(self, number: int) -> np.ndarray:
+        file, row = self._places[number]
         ((audio,),) = self._records(file, ["audio"], sampler=SubsetSampler([row]))
         return audio
 
-    def _records(self, file, columns, **which):
+    def _records(self, file: str, columns: list[str], **which: Any) -> Iterator[tuple[np.ndarray, ...]]:
         try:
             yield from _read(file, columns, **which)
         except RuntimeError as error:
             raise UserError(f"{file}: damaged ({_reason(error)}); run preprocess.py again") from None
 
 
-def _read(file, columns, **which):
+def _read(file: str, columns: list[str], **which: Any) -> Iterator[tuple[np.ndarray, ...]]:
     """The records of one file, as tuples of these columns in numpy."""
     records = MindDataset(file, columns, num_parallel_workers=1, **which)
     return records.create_tuple_iterator(num_epochs=1, output_numpy=True)
 
 
-def _require_set(path):
+def _require_set(path: str) -> list[str]:
     """The files of a set, in order. Raises UserError unless all of them are there, whole and of one index."""
     if os.path.isfile(path):
         shards, _ = _require_complete(path)
         if shards > 1:
             raise UserError(f"{path}: is one of {shards} files; give the name that they have in common, without number")
         return [path]
+    if not os.path.isfile(shard_path(path, 0)):
+        raise UserError(f"{path}: no such folder or MindRecord file; run preprocess.py to make it")
     shards, _ = _require_complete(shard_path(path, 0))
     files = [shard_path(path, number) for number in range(shards)]
     if len({_require_complete(file) for file in files}) > 1:
@@ -211,7 +204,7 @@ def _require_set(path):
     return files
 
 
-def _require_complete(path):
+def _require_complete(path: str) -> tuple[int, str]:
     """Raise UserError unless FILE.db is `write_mindrecord`'s and FILE has the name and size that it notes.
 
     Returns how many files make up its set, and the fingerprint of the index.
@@ -232,7 +225,7 @@ def _require_complete(path):
     return tuple(about)
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     """The line of a MindSpore error that says what is wrong, or the first line of any other."""
     text = str(error)
     found = re.search(r"\[ERROR\] (.*)", text)

@@ -12,21 +12,41 @@ mixtures.json is an object of
 
 import json
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from common.audio import audio_info
 from common.errors import UserError
 from common.files import make_folder, whole_file
-from corpus.file_index import FolderIndex, remove_earlier
+from common.numbers import ceil_div
+from corpus.file_index import remove_earlier
+from corpus.index import Index
 from corpus.mixtures import FIT, RATE, TASKS, Mixture, Track, heard_and_asked
+from corpus.names import speaker_ids
 
 FILE = "mixtures.json"
 VERSION = 1
 
 
-def write_mixtures(folder, mixtures, task, mode, sample_rate, librispeech_dir, noise_dir):
-    """Write mixtures.json into a folder, and remove an earlier index; the files of all Mixtures are below the two."""
+def write_mixtures(
+    folder: str,
+    mixtures: Sequence[Mixture],
+    task: str,
+    mode: str,
+    sample_rate: int,
+    librispeech_dir: str,
+    noise_dir: str | None,
+) -> None:
+    """Write mixtures.json into a folder, and remove an earlier index.
+
+    Args:
+        folder: that is written to.
+        mixtures: with the lengths of their speakers.
+        task, mode: see mixtures.py.
+        sample_rate: of the mixtures, in Hz.
+        librispeech_dir, noise_dir: which hold all files of the mixtures; None for the noise where the task has none.
+    """
     speech = {track.path: track.frames for mixture in mixtures for track in mixture.speakers}
     noise = list(dict.fromkeys(mixture.noise.path for mixture in mixtures if mixture.noise))
     speech_rows, noise_rows = ({path: row for row, path in enumerate(paths)} for paths in (speech, noise))
@@ -55,22 +75,16 @@ def write_mixtures(folder, mixtures, task, mode, sample_rate, librispeech_dir, n
     remove_earlier(folder, [FILE])
 
 
-def open_folder(path, sample_rate):
-    """The index in a folder, MixtureIndex or file_index.FolderIndex. Raises UserError as they do."""
-    kind = MixtureIndex if os.path.isfile(os.path.join(path, FILE)) else FolderIndex
-    return kind(path, sample_rate)
+class MixtureIndex(Index):
+    """The mixtures of a mixtures.json.
 
-
-class MixtureIndex:
-    """The mixtures of a mixtures.json, with the attributes and methods of `file_index.FolderIndex`.
-
-    Attributes besides: `task`, `mode`, `librispeech_dir`, `speech` (pairs of path and samples at 16 kHz), `noise`
-    (paths) and `speakers` (how many are in a mixture).
+    Attributes besides those of `Index`: `task`, `mode`, `speech` (pairs of path and samples at 16 kHz), `noise` (paths)
+    and `speakers` (how many are in a mixture).
 
     Raises UserError if the file is malformed, of another version or rate, or its first audio file is not there.
     """
 
-    def __init__(self, path, sample_rate):
+    def __init__(self, path: str | os.PathLike, sample_rate: int):
         self.path, self.sample_rate = path, sample_rate
         self.file = os.path.join(path, FILE)
         content = self._load()
@@ -81,25 +95,26 @@ class MixtureIndex:
         self.sources = 1 if self.task.startswith("enh") else self.speakers
         audio_info(self.speech[0][0])  # a corpus that has moved, or is not mounted, shows here
 
-    def __len__(self):
-        return len(self.names)
-
-    def read(self, utterance, start, length):
-        """Mix a stretch, in samples, of an utterance: float32 [1 + C, length], mixture first, then its sources.
-
-        Raises UserError if one of its files is unfit.
-        """
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
+        """See `Index.read`; the stretch is mixed from no more of the files than it needs."""
         voices = 1 if self.task == "enh_single" else None
-        return heard_and_asked(self.task, *self.mixture(utterance).read(self.sample_rate, start, length, voices))
+        return heard_and_asked(self.task, *self.mixture(number).read(self.sample_rate, start, length, voices))
 
-    def mixture(self, utterance):
+    def heard(self, number: int) -> list[str]:
+        """See `Index.heard`: of one source, only the first speaker is heard (enh_single), or all are (enh_both)."""
+        named = speaker_ids(self.name(number))
+        if len(named) != self.speakers:
+            return []
+        return named[:1] if self.task == "enh_single" else named
+
+    def mixture(self, number: int) -> Mixture:
         """The Mixture of this number."""
-        voices = zip(self._voices[utterance].tolist(), self._gains[utterance].tolist(), strict=True)
+        voices = zip(self._voices[number].tolist(), self._gains[number].tolist(), strict=True)
         speakers = tuple(Track(self.speech[row][0], gain, self.speech[row][1]) for row, gain in voices)
-        noise = Track(self.noise[self._noises[utterance]], float(self._noise_gains[utterance])) if self.noise else None
-        return Mixture(self.names[utterance], speakers, noise)
+        noise = Track(self.noise[self._noises[number]], float(self._noise_gains[number])) if self.noise else None
+        return Mixture(self.names[number], speakers, noise)
 
-    def _load(self):
+    def _load(self) -> dict:
         try:
             with open(self.file, encoding="utf-8") as stream:
                 content = json.load(stream)
@@ -119,7 +134,7 @@ class MixtureIndex:
             )
         return content
 
-    def _take(self, content):
+    def _take(self, content: dict) -> None:
         """Take over what the file says, as arrays: Python objects of a large corpus would need far more memory."""
         self.task, self.mode = content["task"], content["mode"]
         if self.task not in TASKS or self.mode not in FIT:
@@ -128,14 +143,14 @@ class MixtureIndex:
         self.speech = [(os.path.join(root, path), int(frames)) for path, frames in content["speech"]]
         self.noise = [os.path.join(content["noise_dir"], path) for path in content["noise"]]
         self.names = [str(name) for name, _, _ in content["mixtures"]]
-        voices = np.array([speakers for _, speakers, _ in content["mixtures"]], np.float64)  # [utterances, speakers, 2]
+        voices = np.array([speakers for _, speakers, _ in content["mixtures"]], np.float64)  # [mixtures, speakers, 2]
         self.speakers = voices.shape[1]
         self._voices, self._gains = voices[:, :, 0].astype(np.int64), voices[:, :, 1]
-        frames = np.array([frames for _, frames in self.speech])[self._voices]  # [utterances, speakers]
+        frames = np.array([frames for _, frames in self.speech])[self._voices]  # [mixtures, speakers]
         fitted = getattr(frames, self.mode)(axis=1)
-        self.lengths = -(-fitted * self.sample_rate // RATE)
+        self.lengths = ceil_div(fitted * self.sample_rate, RATE)
         if self.noise:
-            noises = np.array([noise for _, _, noise in content["mixtures"]], np.float64)  # [utterances, 2]
+            noises = np.array([noise for _, _, noise in content["mixtures"]], np.float64)  # [mixtures, 2]
             self._noises, self._noise_gains = noises[:, 0].astype(np.int64), noises[:, 1]
             if self._noises.max() >= len(self.noise):
                 raise IndexError("a row of noise that is not there")

@@ -13,6 +13,8 @@ A task is what is heard and what is asked for, as LibriMix's users name it:
     enh_both    all speakers and noise   all speakers together
 """
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +44,17 @@ class Mixture:
     speakers: tuple[Track, ...]
     noise: Track | None
 
-    def samples(self, mode, sample_rate):
+    def samples(self, mode: str, sample_rate: int) -> int:
         """How long the mixture is at `sample_rate` Hz."""
         frames = FIT[mode](track.frames for track in self.speakers)
         return AudioInfo(frames, RATE).frames_at(sample_rate)
 
-    def read(self, sample_rate, start, length, voices=None):
+    def read(
+        self, sample_rate: int, start: int, length: int, voices: int | None = None
+    ) -> tuple[list[np.ndarray], np.ndarray | None]:
         """Samples `start` to `start + length` of the first `voices` speakers (None: all) and of the noise.
 
-        Returns a list of float32 [length] and one such, or None. Raises UserError if a file is unfit.
+        Returns a list of float32 [length], and float32 [length] or None. Raises UserError if a file is unfit.
         """
         speakers = [read_speaker(track, sample_rate, start, length) for track in self.speakers[:voices]]
         longest = max(track.frames for track in self.speakers)
@@ -58,7 +62,7 @@ class Mixture:
         return speakers, noise
 
 
-def read_speaker(track, sample_rate, start, length, speed=100):
+def read_speaker(track: Track, sample_rate: int, start: int, length: int, speed: int = 100) -> np.ndarray:
     """Samples `start` to `start + length` of a voice, times its gain, at `sample_rate` Hz: float32 [length].
 
     What lies beyond its end is zero. It speaks at `speed` percent of its own, its pitch raised or lowered as much.
@@ -84,7 +88,7 @@ def read_speaker(track, sample_rate, start, length, speed=100):
     return samples
 
 
-def read_noise(track, longest, sample_rate, start, length):
+def read_noise(track: Track, longest: int, sample_rate: int, start: int, length: int) -> np.ndarray:
     """Samples `start` to `start + length` of a noise, times its gain, at `sample_rate` Hz: float32 [length].
 
     The first channel of the file, cut or extended to the `longest` speaker's samples at 16 kHz. Raises UserError if
@@ -92,7 +96,7 @@ def read_noise(track, longest, sample_rate, start, length):
     """
     info = noise_info(track.path, longest)
 
-    def read(first, stop):
+    def read(first: int, stop: int) -> np.ndarray:
         if info.frames >= longest:
             samples = decode(track.path, first, stop)
         else:
@@ -102,7 +106,7 @@ def read_noise(track, longest, sample_rate, start, length):
     return resampled(read, AudioInfo(longest, RATE), sample_rate, start, length)
 
 
-def noise_info(path, longest):
+def noise_info(path: str | os.PathLike, longest: int) -> AudioInfo:
     """The header of a noise file. Raises UserError unless it can be cut or extended to `longest` samples at 16 kHz."""
     info = audio_info(path, channel=1)
     if info.sample_rate != RATE:
@@ -112,7 +116,7 @@ def noise_info(path, longest):
     return info
 
 
-def extend_noise(noise, length):
+def extend_noise(noise: np.ndarray, length: int) -> np.ndarray:
     """Repeat noise [frames] until it has `length` samples, joined as LibriMix joins it.
 
     Each join overlaps 8001 samples, where the halves of a one-second Hann window fade the end out and the start in.
@@ -126,8 +130,11 @@ def extend_noise(noise, length):
     return extended[:length].astype(np.float32)
 
 
-def heard_and_asked(task, speakers, noise):
-    """The mixture of a task and its sources, of speakers and noise float32 [T]: float32 [1 + C, T], mixture first."""
+def heard_and_asked(task: str, speakers: Sequence[np.ndarray], noise: np.ndarray | None) -> np.ndarray:
+    """Make the mixture of a task and its sources from speakers and noise, float32 [T].
+
+    Returns float32 [1 + C, T], the mixture first.
+    """
     clean = sum(speakers)
     mixture = clean if task == "sep_clean" else clean + noise
     return np.stack([mixture, *([clean] if task == "enh_both" else speakers)])

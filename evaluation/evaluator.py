@@ -17,7 +17,7 @@ def evaluate(net, index, batch_size=1, num_workers=1, metrics=("si_snr",)):
 
     Args:
         net: model.ConvTasNet, or what takes mixtures [M, T], lengths and starts [M, U] as it does, and has `options`.
-        index: of `data.load_index`, with C speakers.
+        index: of `corpus.loading.load_index`, with C speakers.
         batch_size: rows of utterances separated at once; it changes the speed only.
         num_workers: threads that read files.
         metrics: names, si_snr among them.

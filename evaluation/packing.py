@@ -16,7 +16,7 @@ def packed_batches(index, batch_size, options, num_workers, wanted=None):
     """Whole utterances of an index, packed into rows of one length.
 
     Args:
-        index: of `data.load_index`.
+        index: of `corpus.loading.load_index`.
         batch_size: rows M in a batch.
         options: network.options.NetworkOptions of the network they are for.
         num_workers: threads that read files.

@@ -15,6 +15,7 @@ import csv
 import itertools
 import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,9 @@ SPEAKERS = (
 )
 
 
-def draw_sentences(phrase_lists, held_out, generator):
+def draw_sentences(
+    phrase_lists: Sequence[Sequence[str]], held_out: bool, generator: np.random.Generator
+) -> Iterator[str]:
     """Draw different sentences of a language without end, in random order, until none is left.
 
     Args:
@@ -80,7 +83,7 @@ def draw_sentences(phrase_lists, held_out, generator):
         yield f"{' '.join(sentences[number])}."
 
 
-def speak(speaker, text):
+def speak(speaker: Speaker, text: str) -> np.ndarray:
     """Speak `text`, without the silence around it.
 
     A signal stretched to `tract` percent has its formants, its pitch and its speed divided by that; the latter two are
@@ -99,7 +102,9 @@ def speak(speaker, text):
     return resample_poly(samples[heard[0] : heard[-1] + 1], speaker.tract, 100)
 
 
-def speak_subset(folder, subset, utterances, sentences):
+def speak_subset(
+    folder: str, subset: str, utterances: int, sentences: dict[str, Iterator[str]]
+) -> list[tuple[Speaker, str]]:
     """Write one subset's files, `utterances` of each speaker.
 
     Args:
@@ -120,7 +125,7 @@ def speak_subset(folder, subset, utterances, sentences):
     return spoken
 
 
-def draw_pairs(spoken, generator):
+def draw_pairs(spoken: Sequence[tuple[Speaker, str]], generator: np.random.Generator) -> list[tuple[str, str]]:
     """Pair every utterance with the next of a random ring, where that is another speaker's.
 
     Each is then in at most two mixtures, once as either source, and no pair occurs twice. Returns a list of pairs of
@@ -131,13 +136,13 @@ def draw_pairs(spoken, generator):
     return [(path, other_path) for (speaker, path), (other, other_path) in neighbours if speaker != other]
 
 
-def draw_gains(sources, generator):
+def draw_gains(sources: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
     """Gains that bring each of two sources to a random loudness, lowered together where their sum would clip.
 
     Args:
         sources: two float arrays [T], 16 kHz, of any lengths.
 
-    Returns two floats.
+    Returns the gains [2].
     """
     meter = pyloudnorm.Meter(RATE)
     loudness = np.array([meter.integrated_loudness(samples) for samples in sources])
@@ -148,7 +153,7 @@ def draw_gains(sources, generator):
     return gains * min(1.0, LARGEST_SAMPLE / np.abs(mixture).max())
 
 
-def write_metadata(path, folder, pairs, generator):
+def write_metadata(path: str, folder: str, pairs: Sequence[tuple[str, str]], generator: np.random.Generator) -> None:
     """Write LibriMix's metadata of these pairs of files, with drawn gains; whole or not at all."""
     with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -160,7 +165,7 @@ def write_metadata(path, folder, pairs, generator):
             rows.writerow(["_".join(names), pair[0], float(gains[0]), pair[1], float(gains[1])])
 
 
-def make_corpus(out_dir, utterances):
+def make_corpus(out_dir: str | os.PathLike, utterances: dict[str, int]) -> dict[str, int]:
     """Write the corpus. `utterances`: {subset: number of each speaker}. Returns {subset: number of mixtures}."""
     with open(os.path.join(os.path.dirname(__file__), "sentences.json"), encoding="utf-8") as file:
         languages = json.load(file)
@@ -178,19 +183,19 @@ def make_corpus(out_dir, utterances):
     }
     os.makedirs(metadata, exist_ok=True)
     mixtures = {}
-    for subset in utterances:  # their metadata come last: they tell that the corpus is complete
+    for subset in utterances:  # their metadata come last, as a sign that the corpus is complete
         pairs = draw_pairs(spoken[subset], generator)
         write_metadata(metadata_path(out_dir, subset), speech, pairs, generator)
         mixtures[subset] = len(pairs)
     return mixtures
 
 
-def metadata_path(out_dir, subset):
+def metadata_path(out_dir: str | os.PathLike, subset: str) -> str:
     """The file of a subset's mixtures."""
     return os.path.join(out_dir, "metadata", f"libri2mix_{subset}.csv")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "corpus", argv=argv)
     if all(os.path.exists(metadata_path(args.out_dir, subset)) for subset in UTTERANCES):
         print(f"{args.out_dir}: the corpus is there already, and is kept")

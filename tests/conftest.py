@@ -1,12 +1,12 @@
 """Puts the scripts on the path and finds the material beside the checkout."""
 
-import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from small_corpus import write_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), *(str(path) for path in (ROOT / "tests").iterdir() if path.is_dir())]
@@ -51,18 +51,6 @@ def restore_mode(device):
 
 
 pytest_plugins = ["cpp_program", "small_recordings"]  # fixtures that are the same for many tests
-
-
-def write_metadata(path, mixtures):
-    """Write rows [(name, [(source path, gain), ...], (noise path, gain)), ...] as LibriMix metadata."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    speakers = len(mixtures[0][1])
-    tracks = [f"source_{number + 1}" for number in range(speakers)] + ["noise"]
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["mixture_ID", *(f"{track}_{what}" for track in tracks for what in ("path", "gain"))])
-        for name, sources, noise in mixtures:
-            writer.writerow([name, *(value for pair in (*sources, noise) for value in pair)])
 
 
 @pytest.fixture

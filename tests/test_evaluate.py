@@ -16,13 +16,13 @@ import numpy as np
 import pystoi
 import pytest
 import soundfile
+from small_corpus import make_index
 from test_metrics import paper_si_snr
-from test_mixtures import index as make_index
 from test_report import Page
 
 import evaluate
 from common.errors import UserError
-from data import load_index
+from corpus.loading import load_index
 from evaluation import evaluator, report
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint

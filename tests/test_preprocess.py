@@ -235,7 +235,7 @@ def test_mindrecords_of_training_and_test_set(tmp_path):
         write_set(tmp_path / "in" / name, ("mix", "s1", "s2"))
     elsewhere = tmp_path / "records" / "test.mindrecord"
     index(tmp_path / "in", tmp_path / "out", "--train_name", "train.mindrecord", "--test_name", elsewhere)
-    from data import load_index
+    from corpus.loading import load_index
 
     for path in (tmp_path / "out" / "train.mindrecord", elsewhere):
         records = load_index(str(path), 8000)

@@ -14,7 +14,7 @@ from test_metrics import paper_si_snr
 
 import export
 from common.command_line import parse
-from data import load_index
+from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from model import load_model
 from network.checkpoint import SHIPPED, path_or_shipped, read_checkpoint

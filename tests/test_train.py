@@ -22,7 +22,7 @@ from small_training import command, history, write_set
 import train
 from common.command_line import parse
 from common.errors import UserError
-from data import load_index
+from corpus.loading import load_index
 from model import ConvTasNet, load_model
 from network.checkpoint import read_checkpoint, write_checkpoint
 from network.options import NetworkOptions

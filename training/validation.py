@@ -5,7 +5,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from data import utterance_batches
+from data import whole_batches
 from loss import pairwise_si_snr
 from network_define import NetWithLoss
 
@@ -15,7 +15,7 @@ class Validation:
 
     Args:
         net: model.ConvTasNet.
-        index: what `data.load_index` opens.
+        index: a corpus.index.Index.
         args: options of the groups "training_data" and "data".
         ranks: ranks.Ranks.
         bad_files: corpus.bad_files.BadFiles.
@@ -24,9 +24,7 @@ class Validation:
     def __init__(self, net, index, args, ranks, bad_files):
         # A cell of its own: switching one between training and not would compile it anew every epoch.
         self.net_with_loss = NetWithLoss(net)
-        self.batches = utterance_batches(
-            index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share, bad_files
-        )
+        self.batches = whole_batches(index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share, bad_files)
         self.path, self.sources, self.ranks = index.path, index.sources, ranks
         self.mixture_si_snr = None  # dB of the mixtures as they are, once known
 

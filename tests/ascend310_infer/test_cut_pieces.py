@@ -10,7 +10,7 @@ import soundfile
 from ascend310_infer import cut_pieces, join_pieces
 from common.errors import UserError
 from common.files import checksum
-from data import load_index
+from corpus.loading import load_index
 from network.options import NetworkOptions
 
 LENGTHS = [5000, 900, 1000, 2222]

@@ -16,7 +16,7 @@ import export
 import train
 from ascend310_infer import join_pieces
 from common.audio import read_audio
-from data import load_index
+from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from model import load_model
 

@@ -9,8 +9,8 @@ from common.command_line import parse
 
 
 def test_noise_of_the_input_pipeline_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "UTTERANCES", 3)
-    monkeypatch.setattr(pipeline, "UTTERANCE_SECONDS", (0.3, 0.5))
+    monkeypatch.setattr(pipeline, "MIXTURES", 3)
+    monkeypatch.setattr(pipeline, "MIXTURE_SECONDS", (0.3, 0.5))
     monkeypatch.setattr(pipeline, "time", SimpleNamespace(perf_counter=iter([10.0, 12.0]).__next__))
     args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--C", "3"])
     index = pipeline.write_noise(tmp_path, "flac", 16000, args)

@@ -48,6 +48,10 @@ def test_results_are_in_order_and_from_processes_of_one_thread():
     assert os.getpid() not in {result[3] for result in results}
 
 
+def test_no_more_processes_than_there_may_be():
+    assert len({process for *_, process in map_in_processes(delayed, ((number,) for number in range(6)), most=1)}) == 1
+
+
 def test_no_more_is_made_than_is_worked_on():
     made = []
 
@@ -68,7 +72,7 @@ def test_error_of_the_function_and_of_the_items_come_out():
 
 
 def test_process_that_dies_is_one_line():
-    with pytest.raises(UserError, match="a process that measures was killed"):
+    with pytest.raises(UserError, match="a process was killed"):
         list(map_in_processes(dying, ((number,) for number in range(5))))
     assert [result[0] for result in map_in_processes(delayed, [(1,), (2,)])] == [1, 2]  # others take their place
 

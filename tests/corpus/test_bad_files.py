@@ -6,15 +6,14 @@ import os
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_metadata
-from test_data import arrays, make_corpus
+from small_corpus import RATE, arrays, make_corpus, write_metadata
 
 import preprocess
 from common.errors import UserError
 from corpus.bad_files import BadFiles
-from data import load_index, training_batches, utterance_batches
+from corpus.loading import load_index
+from data import training_batches, whole_batches
 
-RATE = 8000
 MANY = 220
 
 
@@ -128,7 +127,7 @@ def test_in_the_middle_of_an_epoch(spoilt, tmp_path, how):
     reason = (IN_HEADERS | reasons | {"shorter": "has 795 samples"})[how]
     with pytest.raises(UserError, match=reason):
         arrays(training_batches(index, 8, 0.1, 1, 0, 0, 2))
-    for batches in (training_batches, utterance_batches):
+    for batches in (training_batches, whole_batches):
         bad_files = BadFiles("skip", str(tmp_path / "bad_files.txt"))
         given = (8, 0.1, 1, 0, 0, 2) if batches is training_batches else (8, 2)
         found = batches(index, *given, bad_files=bad_files)
@@ -237,7 +236,7 @@ def test_lengths_from_a_table_open_no_file(metadata, capsys):
     known, looked = (json.loads((metadata / out / "cv" / "mixtures.json").read_text()) for out in ("known", "looked"))
     assert known == looked
     with pytest.raises(UserError, match="not an audio file"):
-        arrays(utterance_batches(load_index(metadata / "known" / "cv", RATE), 2, 1))
+        arrays(whole_batches(load_index(metadata / "known" / "cv", RATE), 2, 1))
     table.write_text(table.read_text().replace("1600,7-1", "many,7-1"))
     with pytest.raises(UserError, match=r"dev-clean.csv, line 9: length many"):
         prepare_metadata(metadata, "--out-dir", metadata / "known")

@@ -6,8 +6,7 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
-from conftest import write_metadata
-from test_data import arrays, assert_same, make_corpus
+from small_corpus import RATE, arrays, assert_same, make_corpus, write_metadata
 
 import preprocess
 import train
@@ -15,11 +14,11 @@ from common.command_line import parse
 from common.errors import UserError
 from corpus import dynamic_mixing
 from corpus.dynamic_mixing import DynamicMixtures, measure_loudness
-from data import describe, load_index, training_batches
+from corpus.loading import load_index
+from data import training_batches
 from network.checkpoint import read_checkpoint
 from training.schedule import check_dynamic_mixing
 
-RATE = 8000
 UTTERANCES = {"11": 6, "22": 1, "33": 1, "44": 2}  # of each speaker
 
 
@@ -189,7 +188,7 @@ def test_describes_an_epoch(folder, tmp_path):
     index = mixtures(folder, tmp_path, task="sep_noisy")
     count = len(index.examples(0, 4000))
     expected = f"{count} examples of 0.5 s an epoch, each drawn anew: 2 of 4 speakers with 10 utterances, and one of"
-    assert describe(index, 0.5) == f"{expected} 2 noises"
+    assert index.describe(0.5) == f"{expected} 2 noises"
     assert count == np.ceil(index.index.lengths / 4000).sum()
 
 

@@ -6,14 +6,12 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_metadata
 from scipy.signal import resample_poly
+from small_corpus import STEP, write_metadata
 
 import preprocess
 from common.errors import UserError
 from corpus.mixtures import extend_noise
-
-STEP = 1 / 32768
 
 
 def run(corpus, *options, noise=True):

@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 from mindspore.mindrecord import FileWriter
-from test_data import RATE, arrays, assert_same, make_corpus
+from small_corpus import RATE, arrays, assert_same, make_corpus
 
 from common.errors import UserError
 from corpus import mindrecord
 from corpus.bad_files import BadFiles
+from corpus.loading import load_index
 from corpus.mindrecord import write_mindrecord
-from data import load_index, training_batches, utterance_batches
+from data import training_batches, whole_batches
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def written(tmp_path_factory):
     """An index of three speakers in FLAC files of 16 kHz, and its MindRecord of 8 kHz, with a space in the name."""
     folder = tmp_path_factory.mktemp("corpus")
     make_corpus(folder / "index", [5001, 1603, 3200, 700], speakers=3, rate=16000, ending="flac")
-    write_mindrecord(folder / "index", folder / "train set", RATE)
+    write_mindrecord(load_index(folder / "index", RATE), folder / "train set")
     return folder / "index", folder / "train set"
 
 
@@ -54,28 +55,28 @@ def test_same_batches_to_the_bit(written, segment, shuffle):
         batches = training_batches(record, 3, segment, shuffle, 5, 2, num_workers)
         assert_same(arrays(batches), expected)
         assert_same(arrays(batches), expected)  # once more from the same object
-    assert_same(arrays(utterance_batches(record, 2, 2)), arrays(utterance_batches(index, 2, 2)))
+    assert_same(arrays(whole_batches(record, 2, 2)), arrays(whole_batches(index, 2, 2)))
 
 
 def test_can_be_copied_elsewhere(written, copy):
-    assert_same(*(arrays(utterance_batches(load_index(path, RATE), 2, 1)) for path in (written[1], copy)))
+    assert_same(*(arrays(whole_batches(load_index(path, RATE), 2, 1)) for path in (written[1], copy)))
 
 
 def test_relative_path(copy, monkeypatch):
     monkeypatch.chdir(copy.parent)
-    assert len(arrays(utterance_batches(load_index(copy.name, RATE), 1, 1))) == 4
+    assert len(arrays(whole_batches(load_index(copy.name, RATE), 1, 1))) == 4
 
 
 def test_a_record_larger_than_the_usual_page(written, tmp_path, monkeypatch):
     monkeypatch.setattr(mindrecord, "PAGE_BYTES", 2**15)  # and the largest record has 2501 * 4 * 4 bytes
-    write_mindrecord(written[0], tmp_path / "small", RATE)
+    write_mindrecord(load_index(written[0], RATE), tmp_path / "small")
     assert os.path.getsize(tmp_path / "small") < os.path.getsize(written[1])
-    assert_same(*(arrays(utterance_batches(load_index(path, RATE), 2, 1)) for path in (written[1], tmp_path / "small")))
+    assert_same(*(arrays(whole_batches(load_index(path, RATE), 2, 1)) for path in (written[1], tmp_path / "small")))
 
 
 def test_replaces_an_older_file(written, copy):
     make_corpus(copy.parent / "index", [900, 400], speakers=1)
-    write_mindrecord(copy.parent / "index", copy, RATE)
+    write_mindrecord(load_index(copy.parent / "index", RATE), copy)
     assert load_index(copy, RATE).lengths.tolist() == [900, 400]
     assert sorted(os.listdir(copy.parent)) == ["index", "train set", "train set.db"]
 
@@ -85,7 +86,7 @@ def test_failing_leaves_the_older_file(copy):
     (copy.parent / "index" / "s2" / "u1.wav").unlink()
     before = copy.read_bytes()
     with pytest.raises(UserError) as error:
-        write_mindrecord(copy.parent / "index", copy, RATE)
+        write_mindrecord(load_index(copy.parent / "index", RATE), copy)
     assert_one_line(error, "s2/u1.wav: no such file")
     assert copy.read_bytes() == before
     assert sorted(os.listdir(copy.parent)) == ["index", "train set", "train set.db"]
@@ -95,7 +96,7 @@ def test_failing_leaves_the_older_file(copy):
 def test_unfit_path(written, tmp_path, name, capfd):
     (tmp_path / "index").mkdir()
     with pytest.raises(UserError) as error:
-        write_mindrecord(written[0], tmp_path / name, RATE)
+        write_mindrecord(load_index(written[0], RATE), tmp_path / name)
     assert_one_line(error, tmp_path / name, "cannot be written")
     assert os.listdir(tmp_path) == ["index"]
     assert capfd.readouterr().err == ""
@@ -165,14 +166,14 @@ def test_damaged_samples(copy):
     offset = copy.read_bytes().index(samples)
     damage_bytes(copy, offset, np.full(3, np.nan, np.float32).tobytes())
     with pytest.raises(UserError) as error:
-        arrays(utterance_batches(load_index(copy, RATE), 1, 2))
+        arrays(whole_batches(load_index(copy, RATE), 1, 2))
     assert_one_line(error, copy, "u2 has NaN")
 
 
 @pytest.fixture
 def three_shards(written, tmp_path):
     """The same utterances in three files, of two, one and one."""
-    assert write_mindrecord(written[0], tmp_path / "set", RATE, shards=3) == 3
+    assert write_mindrecord(load_index(written[0], RATE), tmp_path / "set", shards=3) == 3
     return tmp_path / "set"
 
 
@@ -192,20 +193,20 @@ def test_an_interrupted_set_goes_on(written, three_shards):
         load_index(three_shards, RATE)
     os.truncate(f"{three_shards}-2", 1000)
     kept = os.stat(f"{three_shards}-0").st_mtime_ns
-    assert write_mindrecord(written[0], three_shards, RATE, shards=3) == 2
+    assert write_mindrecord(load_index(written[0], RATE), three_shards, shards=3) == 2
     assert os.stat(f"{three_shards}-0").st_mtime_ns == kept
     assert len(load_index(three_shards, RATE)) == 4
-    assert write_mindrecord(written[0], three_shards, RATE, shards=3) == 0
+    assert write_mindrecord(load_index(written[0], RATE), three_shards, shards=3) == 0
 
 
 def test_another_number_of_shards_takes_the_place(written, three_shards):
     own = three_shards.parent / "set-7"  # a set of its own, though named like a shard
-    write_mindrecord(written[0], own, RATE)
-    assert write_mindrecord(written[0], three_shards, RATE, shards=2) == 2
+    write_mindrecord(load_index(written[0], RATE), own)
+    assert write_mindrecord(load_index(written[0], RATE), three_shards, shards=2) == 2
     assert sorted(os.listdir(own.parent)) == ["set-0", "set-0.db", "set-1", "set-1.db", "set-7", "set-7.db"]
-    assert write_mindrecord(written[0], three_shards, RATE) == 1
+    assert write_mindrecord(load_index(written[0], RATE), three_shards) == 1
     assert sorted(os.listdir(own.parent)) == ["set", "set-7", "set-7.db", "set.db"]
-    assert write_mindrecord(written[0], three_shards, RATE, shards=2) == 2
+    assert write_mindrecord(load_index(written[0], RATE), three_shards, shards=2) == 2
     assert len(load_index(three_shards, RATE)) == 4 and not three_shards.exists()
 
 
@@ -213,14 +214,14 @@ def test_one_shard_alone_and_too_many(written, three_shards):
     with pytest.raises(UserError, match=r"set-1: is one of 3 files; give the name that they have in common"):
         load_index(f"{three_shards}-1", RATE)
     with pytest.raises(UserError, match=r"--shards 5: more than the 4 mixtures of"):
-        write_mindrecord(written[0], three_shards, RATE, shards=5)
+        write_mindrecord(load_index(written[0], RATE), three_shards, shards=5)
 
 
 def test_a_disk_that_does_not_keep_what_was_written(written, tmp_path, monkeypatch):
     checksums = iter(range(99))
     monkeypatch.setattr(mindrecord.zlib, "crc32", lambda audio: next(checksums))
     with pytest.raises(UserError, match=r"set: cannot be written \(it does not read as it was written"):
-        write_mindrecord(written[0], tmp_path / "set", RATE)
+        write_mindrecord(load_index(written[0], RATE), tmp_path / "set")
     assert os.listdir(tmp_path) == []
 
 
@@ -231,11 +232,11 @@ def test_bad_files_are_skipped_and_limited(tmp_path):
         bad.write_bytes(bad.read_bytes()[:500])
         bad_files = BadFiles("skip", str(tmp_path / "bad_files.txt"))
         if number == 7:
-            write_mindrecord(tmp_path / "index", tmp_path / "set", RATE, bad_files=bad_files)
+            write_mindrecord(load_index(tmp_path / "index", RATE), tmp_path / "set", bad_files=bad_files)
             assert bad_files.skipped == 1
             assert load_index(tmp_path / "set", RATE).names == [f"u{n}" for n in range(120) if n != 7]
     os.remove(tmp_path / "set")
     with pytest.raises(UserError, match=r"2 of 120 mixtures have a bad file, more than 1%; .*bad_files.txt lists them"):
-        write_mindrecord(tmp_path / "index", tmp_path / "set", RATE, bad_files=bad_files)
+        write_mindrecord(load_index(tmp_path / "index", RATE), tmp_path / "set", bad_files=bad_files)
     lines = (tmp_path / "bad_files.txt").read_text().splitlines()
     assert [line.split(":")[0][-6:] for line in lines] == ["u7.wav", "90.wav"]

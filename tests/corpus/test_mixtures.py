@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_metadata
-from test_data import arrays, assert_same
-from test_generate import STEP
+from small_corpus import STEP, arrays, assert_same, make_index, write_metadata
 from test_metrics import paper_si_snr
 
 import evaluate
@@ -17,11 +15,12 @@ import preprocess
 import train
 from common import audio
 from common.errors import UserError
-from corpus.bad_files import BadFiles
+from corpus.bad_files import BadFiles, Part
 from corpus.generate import every_signal
+from corpus.loading import load_index
 from corpus.metadata import read_mixtures
 from corpus.mindrecord import write_mindrecord
-from data import load_index, training_batches
+from data import training_batches
 from network.checkpoint import read_checkpoint
 
 TASK_FILES = {
@@ -30,16 +29,6 @@ TASK_FILES = {
     "enh_single": ("mix_single", "s1"),
     "enh_both": ("mix_both", "mix_clean"),
 }
-
-
-def given(corpus, task="sep_clean", noise_dir="noises"):
-    noisy = [] if task == "sep_clean" else ["--noise-dir", corpus / noise_dir, "--task", task]
-    return ["--librispeech-dir", corpus / "LibriSpeech", "--metadata-dir", corpus / "md", *noisy]
-
-
-def index(corpus, out, *options, **which):
-    preprocess.main([*map(str, given(corpus, **which)), "--out-dir", str(out), *map(str, options)])
-    return out
 
 
 def whole(index):
@@ -65,12 +54,14 @@ def speech(shared, tmp_path_factory):
 @pytest.mark.parametrize("task", TASK_FILES)
 def test_mixtures_are_those_of_the_generated_tree(corpus, tmp_path, task, mode, rate):
     options = ["--mode", mode, "--sample-rate", rate]
-    fly = load_index(index(corpus, tmp_path / "fly", *options, task=task) / "cv", rate)
-    tree = load_index(index(corpus, tmp_path / "tree", *options, "--generate", tmp_path / "lm", task=task) / "cv", rate)
+    fly = load_index(make_index(corpus, tmp_path / "fly", *options, task=task) / "cv", rate)
+    tree = load_index(
+        make_index(corpus, tmp_path / "tree", *options, "--generate", tmp_path / "lm", task=task) / "cv", rate
+    )
     assert fly.names == tree.names == ["a_b", "c_a"] and fly.sources == tree.sources == len(TASK_FILES[task]) - 1
     assert fly.lengths.tolist() == tree.lengths.tolist()
     generated = whole(tree)
-    mixtures = read_mixtures(corpus / "md", corpus / "LibriSpeech", corpus / "noises", BadFiles())
+    mixtures = read_mixtures(corpus / "md", corpus / "LibriSpeech", corpus / "noises", Part(BadFiles(), 0))
     in_float = {m.name: every_signal(m, m.samples(mode, rate), rate) for (ms,) in [mixtures.values()] for m in ms}
     for name, mixed in whole(fly).items():
         assert mixed.dtype == np.float32
@@ -83,15 +74,17 @@ def test_mixtures_are_those_of_the_generated_tree(corpus, tmp_path, task, mode, 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("task", TASK_FILES)
 def test_a_crop_is_the_same_stretch_of_the_whole(corpus, tmp_path, task, mode, rate):
-    fly = load_index(index(corpus, tmp_path / "fly", "--mode", mode, "--sample-rate", rate, task=task) / "cv", rate)
+    fly = load_index(
+        make_index(corpus, tmp_path / "fly", "--mode", mode, "--sample-rate", rate, task=task) / "cv", rate
+    )
     random = np.random.default_rng(1)
-    for utterance, expected in enumerate(whole(fly).values()):
+    for number, expected in enumerate(whole(fly).values()):
         length = expected.shape[1]
         stretches = [(0, 1), (0, length), (length - 1, 1), (length - 700, 700), (1, 701), (length // 2, 0)]
         starts = random.integers(0, length - 2000, 10)
         stretches += [(int(start), int(size)) for start, size in zip(starts, random.integers(1, 2000, 10), strict=True)]
         for start, size in stretches:
-            np.testing.assert_allclose(fly.read(utterance, start, size), expected[:, start : start + size], atol=1e-6)
+            np.testing.assert_allclose(fly.read(number, start, size), expected[:, start : start + size], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +97,7 @@ def test_real_speech_through_every_route(speech, tmp_path, speakers, mode, task)
     for out in (["fly"], ["tree", "--generate", tmp_path / "lm"]):
         preprocess.main([*map(str, [*options, *noise, "--out-dir", tmp_path / out[0], *out[1:]])])
     fly, tree = (load_index(tmp_path / name / "cv", 8000) for name in ("fly", "tree"))
-    write_mindrecord(tmp_path / "fly" / "cv", tmp_path / "record", 8000, shards=2)
+    write_mindrecord(fly, tmp_path / "record", shards=2)
     record = load_index(tmp_path / "record", 8000)
     assert fly.sources == tree.sources == record.sources == (1 if task.startswith("enh") else speakers)
     assert len(fly) == 5 and fly.names == record.names
@@ -117,8 +110,8 @@ def test_real_speech_through_every_route(speech, tmp_path, speakers, mode, task)
 
 
 def test_batches_come_in_the_order_of_the_generated_trees(corpus, tmp_path):
-    fly = load_index(index(corpus, tmp_path / "fly") / "cv", 8000)
-    tree = load_index(index(corpus, tmp_path / "tree", "--generate", tmp_path / "lm") / "cv", 8000)
+    fly = load_index(make_index(corpus, tmp_path / "fly") / "cv", 8000)
+    tree = load_index(make_index(corpus, tmp_path / "tree", "--generate", tmp_path / "lm") / "cv", 8000)
     first, second = (training_batches(which, 3, 0.5, 1, 3, 1, 2) for which in (fly, tree))
     assert first.order == second.order
     for batch, other in zip(arrays(first), arrays(second), strict=True):
@@ -128,7 +121,7 @@ def test_batches_come_in_the_order_of_the_generated_trees(corpus, tmp_path):
 
 
 def test_a_crop_decodes_what_it_needs(corpus, tmp_path, monkeypatch):
-    fly = load_index(index(corpus, tmp_path / "fly", "--mode", "max", task="sep_noisy") / "cv", 8000)
+    fly = load_index(make_index(corpus, tmp_path / "fly", "--mode", "max", task="sep_noisy") / "cv", 8000)
     decoded = []
 
     def decode(path, first, stop):
@@ -147,37 +140,37 @@ def test_a_crop_decodes_what_it_needs(corpus, tmp_path, monkeypatch):
 def test_sep_clean_needs_no_noise(corpus, tmp_path):
     for path in (corpus / "noises").iterdir():
         path.unlink()
-    fly = load_index(index(corpus, tmp_path / "fly") / "cv", 8000)
+    fly = load_index(make_index(corpus, tmp_path / "fly") / "cv", 8000)
     assert len(fly) == 2 and fly.noise == []
     with pytest.raises(UserError, match=r"--noise-dir .*noises: sep_clean has no noise"):
-        index(corpus, tmp_path / "fly", "--noise-dir", corpus / "noises")
+        make_index(corpus, tmp_path / "fly", "--noise-dir", corpus / "noises")
     for task in ("sep_noisy", "enh_single", "enh_both"):
         with pytest.raises(UserError, match=rf"--task {task}: has noise; add --noise-dir"):
-            index(corpus, tmp_path / "fly", "--task", task)
+            make_index(corpus, tmp_path / "fly", "--task", task)
         with pytest.raises(UserError, match=r"line 2: .*short.wav: no such noise"):
-            index(corpus, tmp_path / "fly", task=task)
+            make_index(corpus, tmp_path / "fly", task=task)
 
 
 def test_a_part_of_librispeech_that_is_not_there(corpus, tmp_path, capsys):
     rows = [("x_y", [("train-clean-360/x.flac", 0.5), ("train-clean-360/y.flac", 0.5)], ("no.wav", 0.5))]
     write_metadata(corpus / "md" / "libri2mix_train-clean-360.csv", rows)
-    index(corpus, tmp_path / "out", task="sep_noisy")
+    make_index(corpus, tmp_path / "out", task="sep_noisy")
     assert "train-clean-360.csv: left out, " in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cv"]
     (corpus / "LibriSpeech" / "dev-clean").rename(corpus / "elsewhere")
     with pytest.raises(UserError, match=r"--librispeech-dir .*LibriSpeech: has none of the folders"):
-        index(corpus, tmp_path / "out")
+        make_index(corpus, tmp_path / "out")
 
 
 def test_one_index_takes_the_place_of_the_other(corpus, tmp_path):
     def names():
         return sorted(path.name for path in (tmp_path / "out" / "cv").iterdir())
 
-    index(corpus, tmp_path / "out", "--generate", tmp_path / "lm")
+    make_index(corpus, tmp_path / "out", "--generate", tmp_path / "lm")
     assert names() == ["mix.json", "s1.json", "s2.json"]
-    index(corpus, tmp_path / "out")
+    make_index(corpus, tmp_path / "out")
     assert names() == ["mixtures.json"]
-    index(corpus, tmp_path / "out", "--generate", tmp_path / "lm")
+    make_index(corpus, tmp_path / "out", "--generate", tmp_path / "lm")
     assert names() == ["mix.json", "s1.json", "s2.json"]
 
 
@@ -205,7 +198,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faulty_index(corpus, tmp_path, fault):
-    folder = index(corpus, tmp_path / "out", task="sep_noisy") / "cv"
+    folder = make_index(corpus, tmp_path / "out", task="sep_noisy") / "cv"
     damage, message = FAULTS[fault]
     damage(folder / "mixtures.json")
     with pytest.raises(UserError, match=message) as error:
@@ -214,14 +207,14 @@ def test_faulty_index(corpus, tmp_path, fault):
 
 
 def test_a_corpus_that_has_moved(corpus, tmp_path):
-    folder = index(corpus, tmp_path / "out") / "cv"
+    folder = make_index(corpus, tmp_path / "out") / "cv"
     (corpus / "LibriSpeech").rename(corpus / "elsewhere")
     with pytest.raises(UserError, match=r"LibriSpeech/dev-clean/.*flac: no such file"):
         load_index(folder, 8000)
 
 
 def test_a_file_that_has_changed(corpus, tmp_path):
-    fly = load_index(index(corpus, tmp_path / "out") / "cv", 8000)
+    fly = load_index(make_index(corpus, tmp_path / "out") / "cv", 8000)
     soundfile.write(corpus / "LibriSpeech" / "dev-clean" / "b.flac", np.full(30000, 0.1), 16000)
     with pytest.raises(UserError, match=r"b.flac: 30000 samples of 16000 Hz, expected 41234 of 16000 Hz"):
         fly.read(0, 0, 100)
@@ -240,8 +233,8 @@ def train_on(index, folder, *options):
 
 @pytest.mark.slow
 def test_training_on_the_fly_and_from_the_generated_tree_is_the_same(corpus, tmp_path):
-    index(corpus, tmp_path / "fly", task="sep_noisy")
-    index(corpus, tmp_path / "tree", "--generate", tmp_path / "lm", task="sep_noisy")
+    make_index(corpus, tmp_path / "fly", task="sep_noisy")
+    make_index(corpus, tmp_path / "tree", "--generate", tmp_path / "lm", task="sep_noisy")
     fly, tree = (train_on(tmp_path / name / "cv", tmp_path / f"run {name}") for name in ("fly", "tree"))
     np.testing.assert_allclose(fly, tree, rtol=0, atol=0.005)  # dB; the tree is rounded to 16 bits
     assert fly[1][0] < fly[0][0]
@@ -250,7 +243,7 @@ def test_training_on_the_fly_and_from_the_generated_tree_is_the_same(corpus, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["enh_single", "enh_both"])
 def test_enhancement_from_the_index_to_the_evaluation(corpus, tmp_path, task, capsys):
-    folder = index(corpus, tmp_path / "fly", task=task) / "cv"
+    folder = make_index(corpus, tmp_path / "fly", task=task) / "cv"
     with pytest.raises(UserError, match="1 sources in a mixture, but --C is 2"):
         train_on(folder, tmp_path / "run")
     losses = train_on(folder, tmp_path / "run", "--C", 1)

@@ -1,12 +1,13 @@
 """corpus/speakers.py: who is heard in the mixtures of every task, and what a faulty SPEAKERS.TXT says."""
 
 import pytest
-from conftest import write_metadata
-from test_mixtures import index
+from small_corpus import make_index, write_metadata
 
 from common.errors import UserError
-from corpus.speakers import read_sexes, sexes_of, speaker_ids
-from data import load_index
+from corpus.index import Index
+from corpus.loading import load_index
+from corpus.names import speaker_ids
+from corpus.speakers import read_sexes, sexes_of
 
 SPEAKERS = """\
 ;ID  |SEX| SUBSET
@@ -37,7 +38,7 @@ def named(corpus):
     [("sep_clean", ["FM", "MM"]), ("sep_noisy", ["FM", "MM"]), ("enh_both", ["FM", "MM"]), ("enh_single", ["M", "M"])],
 )
 def test_sexes_of_mixtures_that_are_mixed_from_librispeech(named, task, expected):
-    folder = index(named, named / "index", task=task) / "cv"
+    folder = make_index(named, named / "index", task=task) / "cv"
     assert sexes_of(load_index(str(folder), 8000)) == expected
     (named / "LibriSpeech" / "SPEAKERS.TXT").write_text(SPEAKERS.replace("333 ", "334 "))
     assert sexes_of(load_index(str(folder), 8000)) == [expected[0], None]
@@ -46,20 +47,17 @@ def test_sexes_of_mixtures_that_are_mixed_from_librispeech(named, task, expected
 
 
 def test_file_is_given_for_mixtures_of_files(named):
-    folder = index(named, named / "index", "--generate", named / "tree") / "cv"
+    folder = make_index(named, named / "index", "--generate", named / "tree") / "cv"
     tree = load_index(str(folder), 8000)
     assert sexes_of(tree) == [None, None]
     assert sexes_of(tree, named / "LibriSpeech" / "SPEAKERS.TXT") == ["FM", "MM"]
 
 
-class NamedIndex:
+class NamedIndex(Index):
     """An index that tells no more than names and how many sources there are."""
 
     def __init__(self, sources, *names):
         self.sources, self.names, self.path = sources, names, "index/tt"
-
-    def __len__(self):
-        return len(self.names)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_batches_have_one_shape_and_the_audio_in_its_places():
 
 
 def test_batch_size_of_nothing():
-    with pytest.raises(UserError, match="--batch_size 0"):
+    with pytest.raises(UserError, match="the batch size 0"):
         packed_batches(NoiseIndex([100]), 0, SimpleNamespace(hop=10, gap=20), 1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_recordings import BandNet, tones
 
-from recordings.pieces import fade_into, piece_length, piece_starts, separate_in_pieces
+from recordings.pieces import fade_into, padded_length, piece_length, piece_starts, separate_in_pieces
 from separate import separate
 
 RATE = 8000
@@ -30,6 +30,19 @@ def test_pieces_cover_the_recording_and_overlap(samples):
 def test_one_length_serves_long_recordings():
     assert {piece_length(samples, RATE) for samples in (20 * RATE, 600 * RATE, 10**8)} == {piece_length(PIECE, RATE)}
     assert piece_length(3 * RATE, RATE) < piece_length(PIECE, RATE)
+
+
+def test_padded_lengths_are_few():
+    for rate in (8000, 11025, 16000, 44100):
+        fixed = sorted({padded_length(samples, rate) for samples in range(1, 30 * rate, 37)})
+        assert len(fixed) < 45
+        assert all(padded_length(samples, rate) == samples for samples in fixed)
+        assert all(abs(samples * 10 / rate - round(samples * 10 / rate)) < 10 / rate for samples in fixed)  # tenths
+        long = [samples for samples in fixed if samples > rate]
+        assert all(b / a < 1.2 for a, b in pairwise(long))
+        assert all(
+            0 <= padded_length(samples, rate) - samples < 0.17 * samples + rate / 5 for samples in range(1, 99999, 501)
+        )
 
 
 def test_order_is_the_one_that_agrees_in_the_overlap():
