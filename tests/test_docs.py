@@ -143,7 +143,7 @@ def defined_in(file):
 
 
 def is_of_others(module):
-    """Whether an installed package, and not the checkout, has a module; one that nobody has counts as the checkout's."""
+    """Whether a package that is installed has a module; one that nobody has counts as the checkout's."""
     found = find_spec(module.split(".")[0])
     return found is not None and not (found.origin or "").startswith(f"{ROOT}/")
 
