@@ -25,6 +25,14 @@ def shared():
     return folder
 
 
+@pytest.fixture
+def checkout(tmp_path):
+    """A stand-in checkout, to run scripts/*.sh in."""
+    from stand_in_checkout import Checkout
+
+    return Checkout(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def index(tmp_path_factory):
     """The folder of a small training set."""

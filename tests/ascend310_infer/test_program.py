@@ -370,7 +370,7 @@ def test_fuzzed_files_are_read_or_refused(sanitized):
 def test_clang_tidy_is_content(program):
     tool = shutil.which("clang-tidy", path=Path(sys.executable).parent) or shutil.which("clang-tidy")
     if tool is None:
-        pytest.skip("needs clang-tidy, of requirements-test.txt")
+        pytest.skip("needs clang-tidy, of requirements/test.txt")
     command = [tool, "-p", program, "--quiet", *sorted(SOURCES.glob("*.cc"))]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
