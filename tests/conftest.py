@@ -1,7 +1,6 @@
-"""Puts the scripts on the path and finds the material beside the checkout."""
+"""What many tests share: material, the device, small corpora; and a word about the tests that were left out."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,20 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), *(str(path) for path in (ROOT / "tests").iterdir() if path.is_dir())]
+SLOW_ONES_LEFT_OUT = pytest.StashKey[int]()
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes ten seconds or more; run_tests.sh runs it unless told otherwise")
+def pytest_deselected(items):
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.config.stash[SLOW_ONES_LEFT_OUT] = item.config.stash.get(SLOW_ONES_LEFT_OUT, 0) + 1
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how many slower tests a run without them left out."""
+    left_out = config.stash.get(SLOW_ONES_LEFT_OUT, 0)
+    if left_out and "not slow" in config.getoption("markexpr"):
+        terminalreporter.write_line(f"left out {left_out} slower tests; with them: bash scripts/run_tests.sh --all")
 
 
 @pytest.fixture(scope="session")
