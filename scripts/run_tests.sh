@@ -17,10 +17,14 @@ if (($#)); then
     shift
 fi
 # Most tests spend their time in the compiler, which has one thread. Those that measure come after, one at a time.
-first=0
-"$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not alone$speed" "$@" || first=$?
-if ((first > 1)); then # interrupted, or an error of pytest's own
-    exit "$first"
+together=(--numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+status=0
+"$python" -m pytest "${together[@]}" -m "not alone$speed" "$@" || status=$?
+if ((status > 1)); then # interrupted, or an error of pytest's own
+    exit "$status"
 fi
 "$python" -m pytest -m "alone$speed" "$@"
-exit "$first"
+if ((status)); then
+    echo "error: tests failed before these; see above" >&2
+fi
+exit "$status"

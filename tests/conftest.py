@@ -1,6 +1,7 @@
 """What many tests share: material, the device, small corpora; and a word about the tests that were left out."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,12 @@ import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOW_ONES_LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(items):
+    """Files with the most slow tests come first: of several processes, none is left with one of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_deselected(items):

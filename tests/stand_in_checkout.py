@@ -10,11 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 INTERPRETER = r"""#!/usr/bin/env bash
-# Does what the scripts expect of Python, as far as they can see. $FAIL: the word in a command line that fails.
+# Does what scripts expect of Python, as far as they can see. A command line with the words $FAIL fails, with $STATUS.
 printf '%s\n' "$*" >>"$CALLS"
 if [[ -n "${FAIL:-}" && "$*" == *"$FAIL"* ]]; then
     echo "failed at $FAIL" >&2
-    exit 3
+    exit "${STATUS:-3}"
 fi
 case "$*" in
     "-m venv "*)

@@ -2,7 +2,7 @@
 
 import pytest
 
-TOGETHER = "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile"
+TOGETHER = "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder"
 
 
 def test_slow_tests_are_left_out(checkout):
@@ -29,3 +29,10 @@ def test_other_arguments_go_to_pytest(checkout):
 )
 def test_fails_with_pytest(checkout, arguments, fails):
     assert checkout.run("run_tests.sh", *arguments, FAIL=fails).returncode == 3
+
+
+def test_an_earlier_failure_is_not_forgotten(checkout):
+    result = checkout.run("run_tests.sh", FAIL="-m not alone", STATUS="1")
+    assert result.returncode == 1
+    assert checkout.calls()[-1] == "-m pytest -m alone and not slow"
+    assert result.stderr.endswith("error: tests failed before these; see above\n")
