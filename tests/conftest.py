@@ -40,14 +40,6 @@ def shared():
     return folder
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """A stand-in checkout, to run scripts/*.sh in."""
-    from stand_in_checkout import Checkout
-
-    return Checkout(tmp_path)
-
-
 @pytest.fixture(scope="session")
 def index(tmp_path_factory):
     """The folder of a small training set."""
@@ -71,6 +63,9 @@ def restore_mode(device):
 
     yield
     ms.set_context(mode=ms.GRAPH_MODE)
+
+
+pytest_plugins = ["cpp_program", "small_recordings", "stand_in_checkout"]  # fixtures that are the same for many tests
 
 
 def write_metadata(path, mixtures):

@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 INTERPRETER = r"""#!/usr/bin/env bash
 # Does what scripts expect of Python, as far as they can see. A command line with the words $FAIL fails, with $STATUS.
@@ -81,3 +83,9 @@ class Checkout:
                 return text
             time.sleep(0.05)
         raise AssertionError(f"{name} stayed empty")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A stand-in checkout of this test's."""
+    return Checkout(tmp_path)
