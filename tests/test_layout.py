@@ -1,4 +1,4 @@
-"""Where things are: the root, the packages and their lists, who imports whom, how long files are, where tests are."""
+"""Where things are: the root, the packages and their lists, who imports whom, how long files are, hints, tests."""
 
 import ast
 import subprocess
@@ -23,6 +23,7 @@ BEHAVIOURS = {
     "scripts": ["checks"],
 }
 LONGEST = 300
+CALLED_BY_MINDSPORE = ("construct", "bprop")  # of a cell
 
 
 @cache
@@ -167,3 +168,25 @@ def test_tests_are_where_their_modules_are():
             if not begins and name not in BEHAVIOURS.get(str(wing), []):
                 astray.append(str(file))
     assert not astray
+
+
+def is_public(name):
+    return name == "__init__" or (not name.startswith("_") and name not in CALLED_BY_MINDSPORE)
+
+
+def without_hints(tree):
+    """The public functions of a module, and methods and constructors of its classes, that lack a hint."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from (f"{node.name}.{name}" for name in without_hints(node))
+        elif isinstance(node, ast.FunctionDef) and is_public(node.name):
+            taken = node.args
+            arguments = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs, taken.vararg, taken.kwarg]
+            hints = [each.annotation for each in arguments if each and each.arg not in ("self", "cls")]
+            if None in hints or (node.returns is None and node.name != "__init__"):
+                yield node.name
+
+
+def test_public_functions_have_hints():
+    lacking = {name: list(without_hints(tree)) for name, tree in modules().items()}
+    assert {name: functions for name, functions in lacking.items() if functions} == {}
