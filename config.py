@@ -164,7 +164,7 @@ EVALUATION = {
         nargs="+",
         choices=("si_snr", "sdr", "stoi", "pesq"),
         default=["si_snr", "sdr"],
-        help="what to compute; si_snr always is. stoi and pesq (at 8000 and 16000 Hz) need requirements-extras.txt",
+        help="what to compute; si_snr always is. stoi and pesq (at 8000 and 16000 Hz) need requirements/extras.txt",
     ),
     "out_dir": dict(default="results", help="folder for results.csv, summary.json and report.html; made if missing"),
     "speakers_file": dict(

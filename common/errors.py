@@ -1,6 +1,7 @@
 """A user's mistake is one clear line and a non-zero exit, never a stack trace."""
 
 import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -10,12 +11,12 @@ class UserError(Exception):
     """
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """What an exception says, in one line: its name if it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Run a script's `main()`: a UserError is printed as one line (exit status 2), Ctrl-C ends quietly (130)."""
     try:
         main()

@@ -78,7 +78,7 @@ def require_metrics(metrics, sample_rate):
             except ImportError:
                 raise UserError(
                     f"--metrics {metric}: needs {PACKAGES[metric]}; pip install {PACKAGES[metric]}, in a version of"
-                    " requirements-extras.txt"
+                    " requirements/extras.txt"
                 ) from None
     if "pesq" in metrics and sample_rate not in PESQ_BANDS:
         raise UserError(

@@ -24,7 +24,7 @@ step() {
 }
 
 # shellcheck source=scripts/setup_env.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/setup_env.sh" requirements.txt requirements-quickstart.txt
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup_env.sh" requirements.txt requirements/quickstart.txt
 cd -- "$root"
 python=.venv/bin/python
 

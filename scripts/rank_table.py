@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.errors import UserError, run
 
 
-def devices_of(path, device_num, node_num, node_rank):
+def devices_of(path: str | Path, device_num: int, node_num: int, node_rank: int) -> list[tuple[int, int]]:
     """Pairs (rank, device) of machine `node_rank` of a rank table for `node_num` machines of `device_num` devices.
 
     Raises UserError if the table is no such table.
@@ -49,7 +49,7 @@ def devices_of(path, device_num, node_num, node_rank):
     return sorted(machines[node_rank])
 
 
-def main():
+def main() -> None:
     path, *numbers = sys.argv[1:]
     for rank, device in devices_of(path, *map(int, numbers)):
         print(rank, device)

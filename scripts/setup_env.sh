@@ -46,8 +46,8 @@ install_requirements() {
     fi
     echo "installing ${missing[*]} into .venv; the first time takes a few minutes"
     "$python" -m pip install --disable-pip-version-check "${options[@]}"
-    mkdir -p "$installed"
     for file in "$@"; do
+        mkdir -p -- "$(dirname -- "$installed/$file")"
         cp -- "$root/$file" "$installed/$file"
     done
 }

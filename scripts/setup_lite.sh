@@ -8,7 +8,7 @@
 # fetches it; without it, that of .venv or python3.
 set -euo pipefail
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." >/dev/null && pwd)"
-requirements="$root/requirements-lite.txt"
+requirements="$root/requirements/lite.txt"
 if (($#)); then
     echo "usage: bash scripts/setup_lite.sh (it takes no options)" >&2
     exit 2

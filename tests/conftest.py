@@ -1,6 +1,6 @@
-"""Puts the scripts on the path and finds the material beside the checkout."""
+"""What many tests share: material, the device, small corpora; and a word about the tests that were left out."""
 
-import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,26 @@ import soundfile
 from small_corpus import write_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), *(str(path) for path in (ROOT / "tests").iterdir() if path.is_dir())]
+SLOW_ONES_LEFT_OUT = pytest.StashKey[int]()
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes ten seconds or more; run_tests.sh runs it unless told otherwise")
+def pytest_collection_modifyitems(items):
+    """Files with the most slow tests come first: of several processes, none is left with one of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_deselected(items):
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.config.stash[SLOW_ONES_LEFT_OUT] = item.config.stash.get(SLOW_ONES_LEFT_OUT, 0) + 1
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how many slower tests a run without them left out."""
+    left_out = config.stash.get(SLOW_ONES_LEFT_OUT, 0)
+    if left_out and "not slow" in config.getoption("markexpr"):
+        terminalreporter.write_line(f"left out {left_out} slower tests; with them: bash scripts/run_tests.sh --all")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +65,7 @@ def restore_mode(device):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
-pytest_plugins = ["cpp_program", "small_recordings"]  # fixtures that are the same for many tests
+pytest_plugins = ["cpp_program", "small_recordings", "stand_in_checkout"]  # fixtures that are the same for many tests
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from network.options import NetworkOptions
 
 try:
     import pesq
-except ImportError:  # of requirements-extras.txt
+except ImportError:  # of requirements/extras.txt
     pesq = None
 
 RATE = 8000

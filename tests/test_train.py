@@ -30,7 +30,7 @@ from training.ranks import Ranks
 
 ROOT = Path(__file__).resolve().parent.parent
 AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "1"]
-HAS_TENSORBOARD = find_spec("tensorboardX") is not None  # of requirements-extras.txt
+HAS_TENSORBOARD = find_spec("tensorboardX") is not None  # of requirements/extras.txt
 IMPROVEMENTS = ("valid_si_snri", "ema_valid_si_snri")
 KILLS = int(os.environ.get("KILLS", "3"))
 
@@ -129,7 +129,7 @@ def test_what_a_person_finds_in_the_folder(three_epochs):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not HAS_TENSORBOARD, reason="needs requirements-extras.txt")
+@pytest.mark.skipif(not HAS_TENSORBOARD, reason="needs requirements/extras.txt")
 def test_tensorboard_events(three_epochs):
     events = b"".join(file.read_bytes() for file in (three_epochs / "tensorboard").iterdir())
     assert b"epoch/valid_loss" in events and b"step/loss" in events

@@ -36,7 +36,7 @@ class Watch:
                 from tensorboardX import SummaryWriter  # only this option needs it
             except ImportError:
                 raise UserError(
-                    "--tensorboard 1: needs tensorboardX; pip install -r requirements-extras.txt, or leave it out"
+                    "--tensorboard 1: needs tensorboardX; pip install -r requirements/extras.txt, or leave it out"
                 ) from None
             self.events = SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=step + 1)
 

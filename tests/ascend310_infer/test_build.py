@@ -16,7 +16,7 @@ CLASSIC = "mindspore-ascend==1.10.0"
 def test_clang_tidy_is_content(program):
     tool = shutil.which("clang-tidy", path=Path(sys.executable).parent) or shutil.which("clang-tidy")
     if tool is None:
-        pytest.skip("needs clang-tidy, of requirements-test.txt")
+        pytest.skip("needs clang-tidy, of requirements/test.txt")
     command = [tool, "-p", program, "--quiet", *sorted(SOURCES.glob("*.cc"))]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout

@@ -250,6 +250,7 @@ def opened(browser, written):
         context.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_opens_in_two_seconds_complete_and_asks_for_nothing(opened, written, scheme):
     assert written.stat().st_size < 6e6

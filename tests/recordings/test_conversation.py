@@ -83,6 +83,7 @@ def separated(model, path, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_ten_minutes_in_flat_memory_and_linear_time(sources, model, tmp_path):
     files = [tmp_path / f"{minutes}.wav" for minutes in MINUTES]
     for minutes, path in zip(MINUTES, files, strict=True):

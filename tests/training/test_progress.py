@@ -59,6 +59,6 @@ def test_estimate_comes_once_after_ten_steps(tmp_path, capsys):
 def test_tensorboard_without_its_writer(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(
-        UserError, match=r"--tensorboard 1: needs tensorboardX; pip install -r requirements-extras\.txt"
+        UserError, match=r"--tensorboard 1: needs tensorboardX; pip install -r requirements/extras\.txt"
     ):
         Watch(tmp_path, is_first=True, tensorboard=True)

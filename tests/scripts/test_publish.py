@@ -13,7 +13,7 @@ from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
 from scripts import publish
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_run_becomes_a_network_in_half_the_bytes(device, tmp_path, capsys):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("py_nanotts", reason="requirements-quickstart.txt is not installed")
-pyloudnorm = pytest.importorskip("pyloudnorm", reason="requirements-quickstart.txt is not installed")
+pytest.importorskip("py_nanotts", reason="requirements/quickstart.txt is not installed")
+pyloudnorm = pytest.importorskip("pyloudnorm", reason="requirements/quickstart.txt is not installed")
 
 from scripts import make_corpus  # noqa: E402
 
