@@ -9,8 +9,7 @@ import math
 import mindspore as ms
 import numpy as np
 
-from common.errors import UserError
-from common.estimates import best_permutation, mixture_gains
+from common.estimates import best_permutation, mixture_gains, require_finite
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
@@ -90,6 +89,5 @@ def estimate(net, mixture, samples):
     padded = np.zeros((1, samples), np.float32)
     padded[0, : len(mixture)] = mixture
     estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
-    if not np.isfinite(estimates).all():
-        raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
+    require_finite(estimates)
     return estimates[0, :, : len(mixture)].copy()
