@@ -10,6 +10,7 @@ before tells what evaluate.py gives for whole utterances, where the checkpoint t
 
 import json
 import os
+from dataclasses import replace
 
 from device import set_device
 
@@ -25,7 +26,7 @@ from common.files import checksum
 from data import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
-from evaluation.summary import scored_rows, write_csv
+from evaluation.summary import scored_mixtures, write_csv
 from model import load_model
 from recordings.pieces import joined
 
@@ -35,14 +36,14 @@ def main(argv=None):
     facts = read_facts(args.model_file)
     index = load_index(args.data_dir, facts["sample_rate"])
     pieces = read_pieces(args.pieces_dir, index, facts)
-    rows = [
-        {"name": name} | measure(audio[0], audio[1:], estimates, index.sample_rate)
+    scores = [
+        replace(measure(audio[0], audio[1:], estimates, index.sample_rate), name=name)
         for name, audio, estimates in tqdm(
             join(index, pieces, args.estimates_dir, facts), "joining", len(index), unit="mixture", disable=None
         )
     ]
-    scored = scored_rows(rows, args.data_dir)
-    write_csv(args.csv, rows)
+    scored = scored_mixtures(scores, args.data_dir)
+    write_csv(args.csv, scores, about=["name"])
     average = mean_improvement(scored)
     if args.compare_whole:
         print(compare_whole(average, args, facts, index))
@@ -110,7 +111,7 @@ def read_estimates(folder, piece, facts):
 
 def mean_improvement(scored):
     """Mean SI-SNR improvement in dB."""
-    return float(np.mean([row["si_snr_improvement"] for row in scored]))
+    return float(np.mean([each.means["si_snr"].improvement for each in scored]))
 
 
 def compare_whole(average, args, facts, index):
@@ -119,7 +120,7 @@ def compare_whole(average, args, facts, index):
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole utterances: not compared, since {checkpoint} is not there or is not what was exported"
     set_device(args.device_target, args.device_id)
-    whole = mean_improvement(scored_rows(evaluate(load_model(checkpoint), index), args.data_dir))
+    whole = mean_improvement(scored_mixtures(evaluate(load_model(checkpoint), index), args.data_dir))
     return f"Whole utterances, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 
 

@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import soundfile
-from test_metrics import paper_si_snr
+from formulas import paper_si_snr
 
 import separate as script
 from common.errors import UserError

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from formulas import paper_si_snr
 from scipy.signal import resample_poly
-from test_metrics import paper_si_snr
 
 import export
 from common.command_line import parse

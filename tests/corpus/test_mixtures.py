@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import write_metadata
+from formulas import paper_si_snr
 from test_data import arrays, assert_same
 from test_generate import STEP
-from test_metrics import paper_si_snr
 
 import evaluate
 import preprocess
