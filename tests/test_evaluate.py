@@ -102,7 +102,7 @@ def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
     assert summary["facts"]["checkpoint_sha256"] == hashlib.sha256(Path(CHECKPOINT).read_bytes()).hexdigest()
 
 
-def test_silent_source_is_left_out_and_said(tmp_path, monkeypatch, capsys):
+def test_silent_source_is_left_out_which_is_printed(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=2, silent=[(1, 0), (3, 1)])
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
     rows, _ = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)

@@ -83,7 +83,7 @@ def test_what_rounds_to_zero_has_no_sign():
     assert [in_digits(value, 2) for value in values] == ["0.00", "0.00", "-0.01", "-1.50", "none"]
 
 
-def test_metric_without_any_value_is_told(capsys):
+def test_metric_without_any_value_is_named(capsys):
     print_summary(summarize(make_scores(2), {}))
     *_, pesq, missing = capsys.readouterr().out.splitlines()
     assert pesq.split("|")[2:-1] == [" none    ", " none     ", " none        "]
