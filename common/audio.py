@@ -91,24 +91,25 @@ def read_audio(path, sample_rate, start=0, length=None, expected=None, channel=N
     return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
 
 
-def resampled(read, info, sample_rate, start, length):
+def resampled(read, info, sample_rate, start, length, resample=resample_poly, reach=10):
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
     `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
-    It is asked for no more of them than the stretch depends on.
+    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples; a sample that
+    it gives depends on so many samples of the lower rate to each side, `reach`.
 
     Returns float32 [length] or [length, channels].
     """
     common = math.gcd(sample_rate, info.sample_rate)
     up, down = sample_rate // common, info.sample_rate // common
-    # resample_poly's filter reaches 10 * max(up, down) samples of the up-sampled signal to each side. The part that
-    # is read begins at a multiple of `down`, so that its output samples fall on those of the whole file.
-    margin = 0 if up == down else 10 * max(up, down) // up + 1
+    # The filter reaches reach * max(up, down) samples of the up-sampled signal to each side. The part that is read
+    # begins at a multiple of `down`, so that its output samples fall on those of the whole file.
+    margin = 0 if up == down else reach * max(up, down) // up + 1
     first = max(0, start * down // up - margin) // down * down
     stop = min(info.frames, -(-(start + length) * down // up) + margin)
     samples = read(first, stop)
     if up != down:
-        samples = resample_poly(samples, up, down)
+        samples = resample(samples, up, down)
     offset = start - first * up // down
     return np.ascontiguousarray(samples[offset : offset + length])
 

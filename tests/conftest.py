@@ -50,6 +50,9 @@ def restore_mode(device):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+pytest_plugins = ["cpp_program", "small_recordings"]  # fixtures that are the same for many tests
+
+
 def write_metadata(path, mixtures):
     """Write rows [(name, [(source path, gain), ...], (noise path, gain)), ...] as LibriMix metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
