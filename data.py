@@ -177,7 +177,7 @@ def whole_batches(
     return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, bad_files, share)
 
 
-def _batches(index, batches, samples, num_workers, bad_files, share, first=0) -> Batches:
+def _batches(index, batches, samples, num_workers, bad_files, share, first=0):
     batches = [_rows_of(batch, *share) for batch in batches]
     rows = max(len(batch) for batch in batches)
     examples = sum(len(batch) for batch in batches)

@@ -1,38 +1,39 @@
-"""Measure a network on a test set of whole utterances: how much better the estimates are than the mixture.
+"""Measure a network on a test set of whole mixtures: how much better the estimates are than the mixture.
 
     python evaluate.py --model_path exp/best.ckpt --data_dir index/tt --out_dir results
     python evaluate.py --model_path exp/best.ckpt --data_dir index/tt --batch_size 4 --metrics si_snr sdr stoi pesq
 
 An improvement is an estimate's value less the mixture's, against the same source; the mean is taken over the sources
-of an utterance, then over the utterances. Estimates are assigned to sources by the highest SI-SNR. results.csv has a
-row an utterance, in the order of the index, with the means and each source's own values (_1, _2 ...); its `permutation`
-gives the number of the estimate of source 1, 2 ... summary.json has means, medians and standard errors of all, by the
+of a mixture, then over the mixtures. Estimates are assigned to sources by the highest SI-SNR. results.csv has a row a
+mixture, in the order of the index, with the means and each source's own values (_1, _2 ...); its `permutation` gives
+the number of the estimate of source 1, 2 ... summary.json has means, medians and standard errors of all, by the
 speakers' sexes and by the mixture's SI-SNR. report.html is a page of that with charts, and examples to see and hear.
 
-An utterance whose mixture, or one of whose sources, is silent has no SI-SNR: its row stays empty, it is left out of
-the averages, and a line says so. A silent estimate counts as -100 dB.
+A mixture that is silent, or one of whose sources is, has no SI-SNR: its row stays empty, it is left out of the
+averages, and a line says so. A silent estimate counts as -100 dB.
 """
 
 import os
-import platform
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import replace
 
 from device import set_device
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
-from common.files import checksum, make_folder
+from common.files import make_folder
 from corpus.loading import load_index
 from corpus.speakers import sexes_of
-from evaluation.evaluator import evaluate, separate_utterances
-from evaluation.metrics import PACKAGES, require_metrics
-from evaluation.report import choose, write_report
-from evaluation.summary import print_summary, scored_rows, summarize, write_csv, write_summary
+from evaluation.evaluator import evaluate
+from evaluation.examples import separate_examples
+from evaluation.metrics import require_metrics
+from evaluation.report import write_report
+from evaluation.summary import facts_of, print_summary, scored_mixtures, summarize, write_csv, write_summary
 from model import load_model, parameter_count
 from network.checkpoint import path_or_shipped
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "model_file", "evaluation", "device", argv=argv)
     require_positive(args, "batch_size", "num_workers")
     make_folder(args.out_dir)
@@ -50,47 +51,17 @@ def main(argv=None):
           f" {net.sample_rate} Hz")  # fmt: skip
     print(index.describe())
 
-    rows = evaluate(net, index, args.batch_size, args.num_workers, metrics)
-    rows = [
-        {"name": row["name"], "seconds": row["seconds"], "sexes": letters} | row
-        for row, letters in zip(rows, sexes, strict=True)
-    ]
-    scored_rows(rows, args.data_dir)  # tells which are left out
-    summary = summarize(rows, metrics, facts(args, net, index, device, metrics))
-    write_csv(os.path.join(args.out_dir, "results.csv"), rows)
+    scores = evaluate(net, index, args.batch_size, args.num_workers, metrics)
+    scores = [replace(each, sexes=letters) for each, letters in zip(scores, sexes, strict=True)]
+    scored_mixtures(scores, args.data_dir)  # prints which are left out
+    summary = summarize(scores, facts_of(args.model_path, parameter_count(net), index, device, metrics))
+    write_csv(os.path.join(args.out_dir, "results.csv"), scores)
     write_summary(os.path.join(args.out_dir, "summary.json"), summary)
     page = os.path.join(args.out_dir, "report.html")
-    write_report(page, rows, summary, examples(net, index, rows, args.batch_size, args.num_workers))
+    write_report(page, scores, summary, separate_examples(net, index, scores, args.batch_size, args.num_workers))
     print_summary(summary)
     print(f"{page}: the same with charts, and examples to hear; open it in a browser")
     print(f"Average SISNR improvement: {summary['all']['si_snr']['improvement']['mean']:.2f}")
-
-
-def facts(args, net, index, device, metrics):
-    """What summary.json says of the run."""
-    packages = ["mindspore", "numpy", "fast-bss-eval", *(PACKAGES[name] for name in metrics if name in PACKAGES)]
-    return {
-        "checkpoint": args.model_path,
-        "checkpoint_sha256": checksum(args.model_path),
-        "parameters": parameter_count(net),
-        "index": args.data_dir,
-        "speakers": index.sources,
-        "sample_rate": index.sample_rate,
-        "hours": float(index.lengths.sum() / index.sample_rate / 3600),
-        "device": device,
-        "metrics": metrics,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-    }
-
-
-def examples(net, index, rows, batch_size, num_workers):
-    """What `report.write_report` shows of single utterances, separated once more; arguments as of `evaluate`."""
-    chosen = choose(rows)
-    signals = separate_utterances(net, index, list(chosen.values()), batch_size, num_workers)
-    return [
-        (kind, rows[utterance], *each, index.sample_rate)
-        for (kind, utterance), each in zip(chosen.items(), signals, strict=True)
-    ]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import json
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from device import set_device
@@ -27,7 +28,8 @@ from common.files import checksum
 from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
-from evaluation.summary import scored_rows, write_csv
+from evaluation.scores import Scores
+from evaluation.summary import scored_mixtures, write_csv
 from model import load_model
 from recordings.pieces import join_pieces
 
@@ -40,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts = read_facts(args.model_file)
     index = load_index(args.data_dir, facts["sample_rate"])
     pieces = read_pieces(args.pieces_dir, index, facts)
-    rows = [
-        {"name": name} | measure(audio[0], audio[1:], estimates, index.sample_rate)
+    scores = [
+        replace(measure(audio[0], audio[1:], estimates, index.sample_rate), name=name)
         for name, audio, estimates in tqdm(
             joined_mixtures(index, pieces, args.estimates_dir, facts),
             "joining",
@@ -50,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             disable=None,
         )
     ]
-    scored = scored_rows(rows, args.data_dir)
-    write_csv(args.csv, rows)
+    scored = scored_mixtures(scores, args.data_dir)
+    write_csv(args.csv, scores, about=["name"])
     average = mean_improvement(scored)
     if args.compare_whole:
         print(compare_whole(average, args, facts, index))
@@ -114,9 +116,9 @@ def with_estimates(folder: str, piece: int, facts: dict, mixture: np.ndarray) ->
     return mixture, estimates.reshape(shape)[piece % shape[0], :, : len(mixture)]
 
 
-def mean_improvement(scored: list[dict]) -> float:
+def mean_improvement(scored: list[Scores]) -> float:
     """Mean SI-SNR improvement in dB."""
-    return float(np.mean([row["si_snr_improvement"] for row in scored]))
+    return float(np.mean([each.means["si_snr"].improvement for each in scored]))
 
 
 def compare_whole(average: float, args: Namespace, facts: dict, index: "Index") -> str:
@@ -125,7 +127,7 @@ def compare_whole(average: float, args: Namespace, facts: dict, index: "Index") 
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole mixtures: not compared, since {checkpoint} is not there or is not what was exported"
     set_device(args.device_target, args.device_id)
-    whole = mean_improvement(scored_rows(evaluate(load_model(checkpoint), index), args.data_dir))
+    whole = mean_improvement(scored_mixtures(evaluate(load_model(checkpoint), index), args.data_dir))
     return f"Whole mixtures, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 
 

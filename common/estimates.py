@@ -6,13 +6,13 @@ from scipy.optimize import linear_sum_assignment
 from common.errors import UserError
 
 
-def require_finite(estimates):
+def require_finite(estimates: np.ndarray) -> None:
     """Raise UserError if a network's estimates are not all finite."""
     if not np.isfinite(estimates).all():
         raise UserError("the network gives NaN or infinite samples; take a checkpoint from before that")
 
 
-def best_permutation(values):
+def best_permutation(values: np.ndarray) -> np.ndarray:
     """Assign one estimate to each source so that their `values` [C, C] (source, estimate) are highest in sum.
 
     Returns int [C]: the estimate, from 0, of each source.
@@ -20,7 +20,7 @@ def best_permutation(values):
     return linear_sum_assignment(values, maximize=True)[1]
 
 
-def mixture_gains(estimates, mixture):
+def mixture_gains(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """Gains g [C] that minimise the energy of mixture [T] - sum of g[c] estimates[c] [C, T].
 
     Where estimates are so alike that the mixture does not tell their gains apart (correlation above about 0.98), or

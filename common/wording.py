@@ -1,7 +1,9 @@
-"""How durations and tables are told to a person."""
+"""Durations, counts and tables as a person reads them."""
+
+from collections.abc import Sequence
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds in words, such as "2 h 05 min"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
@@ -9,7 +11,12 @@ def duration(seconds):
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def print_markdown(table):
+def count_of(number: int, noun: str) -> str:
+    """A count with its noun, such as "1 mixture" and "2 mixtures"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def print_markdown(table: Sequence[Sequence[str]]) -> None:
     """Print rows of cells, the header first, as a Markdown table."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     table = [table[0], ["-" * width for width in widths], *table[1:]]

@@ -9,6 +9,7 @@ MindSpore is not imported here: processes that only measure would load it for no
 """
 
 import warnings
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 import numpy as np
@@ -16,6 +17,7 @@ from fast_bss_eval import sdr_loss
 
 from common.errors import UserError
 from common.estimates import best_permutation, require_finite
+from evaluation.scores import Scores, Values
 
 LIMIT_DB = 100
 SDR_TAPS = 512
@@ -23,8 +25,14 @@ PACKAGES = {"stoi": "pystoi", "pesq": "pesq"}
 PESQ_BANDS = {8000: "nb", 16000: "wb"}
 
 
-def measure(mixture, sources, estimates, sample_rate, metrics=("si_snr",)):
-    """Measure the estimates of one utterance, assigned to the sources by the highest SI-SNR.
+def measure(
+    mixture: np.ndarray,
+    sources: np.ndarray,
+    estimates: np.ndarray,
+    sample_rate: int,
+    metrics: Sequence[str] = ("si_snr",),
+) -> Scores:
+    """Measure the estimates of one mixture, assigned to the sources by the highest SI-SNR.
 
     Args:
         mixture: [T].
@@ -33,43 +41,33 @@ def measure(mixture, sources, estimates, sample_rate, metrics=("si_snr",)):
         sample_rate: in Hz.
         metrics: names, si_snr among them.
 
-    Returns a dict of `permutation`, text, the number of the estimate of source 1, 2 ..., and for each metric the means
-    over the sources NAME_mixture, NAME (of the estimates) and NAME_improvement, then the same of source 1, 2 ..., as
-    NAME_mixture_1 and so on; None where there is no value, and everywhere if the mixture or a source is silent. Raises
-    UserError if an estimate is not finite.
+    Returns the scores, without a name. Raises UserError if an estimate is not finite.
     """
     require_finite(estimates)
+    seconds = len(mixture) / sample_rate
     if is_silent(np.vstack([mixture, sources])).any():
-        return dict.fromkeys(columns(metrics, len(sources)))
-    values = {"si_snr": si_snr(sources, np.vstack([estimates, mixture]))}  # [C, C + 1]
-    permutation = best_permutation(values["si_snr"][:, :-1])
+        no_values = np.full(len(sources), np.nan)  # [C]
+        return Scores(None, dict.fromkeys(metrics, Values(no_values, no_values, no_values)), seconds)
+    signals = np.vstack([estimates, mixture])  # [C + 1, T]
+    pairs = {"si_snr": si_snr(sources, signals)}  # of each source and signal: [C, C + 1]
+    permutation = best_permutation(pairs["si_snr"][:, :-1])
     if "sdr" in metrics:
-        values["sdr"] = sdr(sources, np.vstack([estimates, mixture]))  # [C, C + 1]
-    measured = {}  # from each metric to the values [C] of the mixture, of the estimates, and what they are apart
+        pairs["sdr"] = sdr(sources, signals)
+    values = {}
     for metric in metrics:
-        if metric in values:
-            before, after = values[metric][:, -1], values[metric][np.arange(len(sources)), permutation]
+        if metric in pairs:
+            before, after = pairs[metric][:, -1], pairs[metric][np.arange(len(sources)), permutation]  # [C] each
         else:
             one_pair = {"stoi": stoi, "pesq": pesq}[metric]
             before = np.array([one_pair(source, mixture, sample_rate) for source in sources])
             after = np.array(
                 [one_pair(*pair, sample_rate) for pair in zip(sources, estimates[permutation], strict=True)]
             )
-        measured[metric] = before, after, after - before
-    numbers = [each.mean() for metric in metrics for each in measured[metric]]
-    numbers += [each[source] for source in range(len(sources)) for metric in metrics for each in measured[metric]]
-    order = " ".join(str(estimate + 1) for estimate in permutation)
-    told = [None if np.isnan(number) else float(number) for number in numbers]
-    return dict(zip(columns(metrics, len(sources)), [order, *told], strict=True))
+        values[metric] = Values(before, after, after - before)
+    return Scores(tuple(permutation.tolist()), values, seconds)
 
 
-def columns(metrics, speakers):
-    """The keys of what `measure` gives, of so many sources."""
-    names = [f"{metric}{what}" for metric in metrics for what in ("_mixture", "", "_improvement")]
-    return ["permutation", *names, *(f"{name}_{source + 1}" for source in range(speakers) for name in names)]
-
-
-def require_metrics(metrics, sample_rate):
+def require_metrics(metrics: Iterable[str], sample_rate: int) -> None:
     """Raise UserError unless these metrics can be computed here, for signals of so many Hz."""
     for metric in metrics:
         if metric in PACKAGES:
@@ -86,7 +84,7 @@ def require_metrics(metrics, sample_rate):
         )
 
 
-def si_snr(sources, signals):
+def si_snr(sources: np.ndarray, signals: np.ndarray) -> np.ndarray:
     """Scale-invariant signal-to-noise ratio (Luo and Mesgarani 2019, section II-D; the means are removed first).
 
     Args:
@@ -100,7 +98,7 @@ def si_snr(sources, signals):
     )
 
 
-def sdr(sources, signals):
+def sdr(sources: np.ndarray, signals: np.ndarray) -> np.ndarray:
     """Signal-to-distortion ratio of BSS Eval (Vincent et al. 2006): a filter of 512 taps on a source is forgiven.
 
     Takes and returns what `si_snr` does.
@@ -111,7 +109,7 @@ def sdr(sources, signals):
     return -sdr_loss(signals, sources, filter_length=SDR_TAPS, pairwise=True, clamp_db=LIMIT_DB)
 
 
-def stoi(source, signal, sample_rate):
+def stoi(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
     """STOI of a signal [T] against a source [T] (Taal et al. 2011); NaN if less than about 0.4 s of it is speech."""
     import pystoi
 
@@ -123,7 +121,7 @@ def stoi(source, signal, sample_rate):
         return np.nan
 
 
-def pesq(source, signal, sample_rate):
+def pesq(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
     """PESQ (MOS-LQO) of a signal [T] against a source [T]; NaN if there is less than 0.25 s, no speech, or silence."""
     import pesq
 
@@ -133,12 +131,12 @@ def pesq(source, signal, sample_rate):
         return np.nan
 
 
-def is_silent(signals):
+def is_silent(signals: np.ndarray) -> np.ndarray:
     """Which of the signals [S, T] are constant, so that no SI-SNR against them exists: bool [S]."""
     return np.ptp(signals, axis=-1) == 0
 
 
-def _scaled(signals):
+def _scaled(signals: np.ndarray) -> np.ndarray:
     """Peaks of 1 in float64: fast_bss_eval takes what is quieter than 1e-6 for silence."""
     signals = np.asarray(signals, np.float64)
     return signals / np.maximum(np.abs(signals).max(axis=-1, keepdims=True), np.finfo(np.float64).tiny)

@@ -1,11 +1,13 @@
 """The charts, pictures and sounds of report.py, each as a data URI that a page holds in itself."""
 
 import base64
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
 import soundfile
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -37,13 +39,13 @@ WAVE = "#2b9299"  # of waveforms, which are drawn once for both: 3 : 1 or more o
 BRIGHTEST_DB = -15  # in spectrograms: a voice that peaks at 1 is spread over many frequencies
 
 
-def histogram(improvements):
+def histogram(improvements: Sequence[float]) -> dict[str, str]:
     """How many mixtures improved by how many dB, and their mean as a line: SVG data URIs {"light", "dark"}."""
     mean = np.mean(improvements)
     bins = int(np.clip(2 * len(improvements) ** 0.5, 5, 40))
     edges = MaxNLocator(bins).tick_values(min(improvements), max(improvements))
 
-    def draw(axes, palette):
+    def draw(axes: Axes, palette: dict[str, str]) -> None:
         axes.hist(improvements, edges, color=palette["accent"], edgecolor=palette["surface"], linewidth=0.8)
         axes.axvline(mean, color=palette["text"], linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(f"mean {mean:.2f}", (mean, 1), (6, -2), xycoords=("data", "axes fraction"),
@@ -56,10 +58,10 @@ def histogram(improvements):
     return _in_both_schemes(draw)
 
 
-def scatter(inputs, improvements):
+def scatter(inputs: Sequence[float], improvements: Sequence[float]) -> dict[str, str]:
     """Improvement against input SI-SNR, a point a source: SVG data URIs {"light", "dark"}."""
 
-    def draw(axes, palette):
+    def draw(axes: Axes, palette: dict[str, str]) -> None:
         few = len(inputs) <= 200
         axes.axhline(0, color=palette["muted"], linewidth=0.8, linestyle=(0, (4, 3)))
         # Thousands of points would be megabytes of SVG; these are pixels within it.
@@ -71,11 +73,11 @@ def scatter(inputs, improvements):
     return _in_both_schemes(draw)
 
 
-def _in_both_schemes(draw):
+def _in_both_schemes(draw: Callable[[Axes, dict[str, str]], None]) -> dict[str, str]:
     return {scheme: _chart(draw, palette) for scheme, palette in PALETTES.items()}
 
 
-def _chart(draw, palette):
+def _chart(draw: Callable[[Axes, dict[str, str]], None], palette: dict[str, str]) -> str:
     """An SVG of axes that `draw(axes, palette)` fills, as a data URI."""
     colours = {
         "text.color": palette["muted"],
@@ -99,7 +101,7 @@ def _chart(draw, palette):
     return data_uri("image/svg+xml", buffer.getvalue())
 
 
-def signal_picture(samples, sample_rate):
+def signal_picture(samples: np.ndarray, sample_rate: int) -> str:
     """The waveform of samples [T] within -1 and 1 above their spectrogram, from edge to edge: a data URI of WebP."""
     figure = Figure(figsize=(8, 2.4))
     wave, spectrogram = figure.add_axes((0, 0.68, 1, 0.32)), figure.add_axes((0, 0, 1, 0.64))
@@ -119,13 +121,13 @@ def signal_picture(samples, sample_rate):
     return data_uri("image/webp", buffer.getvalue())
 
 
-def sound(samples, sample_rate):
+def sound(samples: np.ndarray, sample_rate: int) -> str:
     """Samples [T] within -1 and 1 as a data URI of 16-bit FLAC, for speech about two thirds of the size of wav."""
     buffer = BytesIO()
     soundfile.write(buffer, as_steps(samples, "PCM_16"), sample_rate, format="FLAC", subtype="PCM_16")
     return data_uri("audio/flac", buffer.getvalue())
 
 
-def data_uri(kind, content):
+def data_uri(kind: str, content: bytes) -> str:
     """Bytes of this MIME type as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -7,23 +7,22 @@ import io
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import fast_bss_eval
-import mindspore as ms
 import mir_eval
 import numpy as np
 import pystoi
 import pytest
 import soundfile
+from formulas import paper_si_snr
+from known_networks import LENGTHS, RATE, FilteringNet, rotating_net, write_set
+from pages import Page
 from small_corpus import make_index
-from test_metrics import paper_si_snr
-from test_report import Page
 
 import evaluate
 from common.errors import UserError
 from corpus.loading import load_index
-from evaluation import evaluator, report
+from evaluation import report
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
 from network.options import NetworkOptions
@@ -33,62 +32,7 @@ try:
 except ImportError:  # of requirements/extras.txt
     pesq = None
 
-RATE = 8000
 CHECKPOINT = __file__  # a file for its checksum, where the network is another
-LENGTHS = [3001, 4000, 2003, 3999, 2500]
-
-
-class RotatingNet:
-    """Knows the sources, and gives them in cyclic order with a known error."""
-
-    def __init__(self, speakers):
-        self.options, self.sample_rate = SimpleNamespace(C=speakers, hop=4, gap=100), RATE
-        self.known = {}  # from a mixture's second sample to its sources
-
-    def trainable_params(self):
-        return []
-
-    def __call__(self, mixture, lengths, starts):
-        estimates = np.zeros((mixture.shape[0], self.options.C, mixture.shape[1]), np.float32)
-        rows = zip(estimates, mixture.asnumpy(), lengths.asnumpy(), starts.asnumpy(), strict=True)
-        for estimate, samples, row_lengths, row_starts in rows:
-            for length, start in zip(row_lengths, row_starts, strict=True):
-                if length:
-                    estimate[:, start : start + length] = self.known[float(samples[start + 1])]
-        return ms.Tensor(estimates)
-
-
-def write_set(folder, speakers, lengths=LENGTHS, silent=(), names=None):
-    """An index of noise; `silent` has pairs of an utterance and a source. Returns the sources [C, T] of each."""
-    names = names or [f"utterance{number}" for number in range(len(lengths))]
-    random = np.random.default_rng(speakers)
-    rows = {kind: [] for kind in ["mix", *(f"s{number + 1}" for number in range(speakers))]}
-    everything = []
-    for utterance, (name, length) in enumerate(zip(names, lengths, strict=True)):
-        sources = 0.1 * random.normal(size=(speakers, length)).astype(np.float32)
-        for source in range(speakers):
-            if (utterance, source) in silent:
-                sources[source] = 0
-        noise = 0.05 * random.normal(size=length).astype(np.float32)
-        for kind, samples in zip(rows, [sources.sum(0) + noise, *sources], strict=True):
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-            path = folder / kind / f"{name}.wav"
-            soundfile.write(path, samples, RATE, subtype="FLOAT")
-            rows[kind].append([str(path), length])
-        everything.append(sources)
-    for kind, entries in rows.items():
-        (folder / f"{kind}.json").write_text(json.dumps(entries))
-    return everything
-
-
-def rotating_net(folder, everything):
-    """The network for this set: estimate c + 1 is source c and some of source c + 1."""
-    net = RotatingNet(len(everything[0]))
-    for (path, _), sources in zip(json.loads((folder / "mix.json").read_text()), everything, strict=True):
-        mixture, _ = soundfile.read(path, dtype="float32")
-        leaky = sources + 0.1 * np.roll(sources, 1, axis=0) + 0.01
-        net.known[float(mixture[1])] = np.roll(leaky, 1, axis=0)
-    return net
 
 
 @pytest.fixture(scope="module")
@@ -122,16 +66,16 @@ def test_values_and_permutation_of_estimates_in_cyclic_order(tmp_path, monkeypat
     given = ["--model_path", CHECKPOINT, "--data_dir", tmp_path, "--batch_size", batch_size, "--metrics", "si_snr"]
     rows, _ = run_main(tmp_path, *given)
 
-    assert [row["name"] for row in rows] == [f"utterance{number}" for number in range(len(LENGTHS))]
+    assert [row["name"] for row in rows] == [f"mixture{number}" for number in range(len(LENGTHS))]
     improvements = []
-    for utterance, (row, sources) in enumerate(zip(rows, everything, strict=True)):
-        mixture, _ = soundfile.read(tmp_path / "mix" / f"utterance{utterance}.wav", dtype="float32")
+    for number, (row, sources) in enumerate(zip(rows, everything, strict=True)):
+        mixture, _ = soundfile.read(tmp_path / "mix" / f"mixture{number}.wav", dtype="float32")
         estimates = sources + 0.1 * np.roll(sources, 1, axis=0)
         before = np.mean([paper_si_snr(source, mixture) for source in sources.astype(float)])
         after = np.mean([paper_si_snr(*pair) for pair in zip(sources.astype(float), estimates, strict=True)])
         improvements.append(after - before)
         assert row["permutation"] == " ".join(map(str, [*range(2, speakers + 1), 1]))
-        assert float(row["seconds"]) == pytest.approx(LENGTHS[utterance] / RATE, abs=1e-4)
+        assert float(row["seconds"]) == pytest.approx(LENGTHS[number] / RATE, abs=1e-4)
         assert float(row["si_snr_mixture"]) == pytest.approx(before, abs=2e-3)
         assert float(row["si_snr"]) == pytest.approx(after, abs=2e-3)
         assert float(row["si_snr_improvement"]) == pytest.approx(after - before, abs=2e-3)
@@ -158,13 +102,13 @@ def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
     assert summary["facts"]["checkpoint_sha256"] == hashlib.sha256(Path(CHECKPOINT).read_bytes()).hexdigest()
 
 
-def test_silent_source_is_left_out_and_said(tmp_path, monkeypatch, capsys):
+def test_silent_source_is_left_out_which_is_printed(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=2, silent=[(1, 0), (3, 1)])
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
     rows, _ = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     out = capsys.readouterr().out.splitlines()
     assert [row["si_snr"] == "" for row in rows] == [False, True, False, True, False]
-    assert [line.split(":")[0] for line in out if "left out" in line] == ["utterance1", "utterance3"]
+    assert [line.split(":")[0] for line in out if "left out" in line] == ["mixture1", "mixture3"]
     mean = np.mean([float(row["si_snr_improvement"]) for row in rows if row["si_snr"]])
     assert out[-1] == f"Average SISNR improvement: {mean:.2f}"
 
@@ -172,27 +116,9 @@ def test_silent_source_is_left_out_and_said(tmp_path, monkeypatch, capsys):
 def test_only_silence_is_an_error(tmp_path, monkeypatch):
     everything = write_set(tmp_path, speakers=2, lengths=[2000], silent=[(0, 0)])
     monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
-    with pytest.raises(UserError, match="every utterance has a silent"):
+    with pytest.raises(UserError, match="every mixture is silent or has a silent source"):
         run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     assert not list(tmp_path.rglob("results.csv"))
-
-
-class FilteringNet:
-    """Estimate c is the mixture through a filter of its own, which passes some of a tone or none of it."""
-
-    def __init__(self, speakers, sample_rate):
-        self.options, self.sample_rate = SimpleNamespace(C=speakers, hop=4, gap=100), sample_rate
-
-    def trainable_params(self):
-        return []
-
-    def separate(self, samples):
-        """[T] -> [C, T]."""
-        filters = [[0.8, 0.3, -0.2], [0.5, -0.5, 0.1]][: self.options.C]
-        return np.stack([np.convolve(samples, taps)[: len(samples)] for taps in filters]).astype(np.float32)
-
-    def __call__(self, mixture, lengths, starts):
-        return ms.Tensor(np.stack([self.separate(samples) for samples in mixture.asnumpy()]))
 
 
 def values_of_libraries(mixture, sources, estimates, rate):
@@ -226,11 +152,11 @@ def test_values_are_those_of_the_libraries_for_every_task(corpus, monkeypatch, t
     monkeypatch.setattr(evaluate, "load_model", lambda path: net)
     metrics = ["si_snr", "sdr", "stoi", *(["pesq"] if pesq else [])]
     rows, _ = run_main(corpus, "--model_path", CHECKPOINT, "--data_dir", folder, "--metrics", *metrics)
-    for utterance, row in enumerate(rows):
-        mixture, *sources = index.read(utterance, 0, int(index.lengths[utterance]))
+    for number, row in enumerate(rows):
+        mixture, *sources = index.read(number, 0, int(index.lengths[number]))
         if mode == "max" and task.startswith("sep"):
             assert any(np.all(source[-50:] == 0) for source in sources)
-        order = [int(number) - 1 for number in row["permutation"].split()]
+        order = [int(estimate) - 1 for estimate in row["permutation"].split()]
         expected = values_of_libraries(mixture, np.array(sources), net.separate(mixture)[order], rate)
         for metric in metrics:
             for name in (metric, f"{metric}_mixture"):
@@ -288,22 +214,6 @@ def test_sexes_of_the_speakers(tmp_path, monkeypatch):
     assert summary["by_sexes"]["FM"]["si_snr"]["estimate"]["mean"] == pytest.approx(float(rows[1]["si_snr"]), abs=1e-4)
 
 
-def test_utterances_separated_again_are_those_that_were_measured(tmp_path):
-    everything = write_set(tmp_path, speakers=3, lengths=[3001, 150000, 2003, 140000, 130000], silent=[(2, 1)])
-    net = rotating_net(tmp_path, everything)
-    index = load_index(str(tmp_path), RATE)
-    shapes = []
-    again = evaluate.separate_utterances(record_shapes(net, shapes), index, [3, 1, 2])
-    assert len(shapes) == 2 and len(set(shapes)) == 1  # of three batches
-    for utterance, (mixture, sources, estimates) in zip([3, 1, 2], again, strict=True):
-        np.testing.assert_array_equal(mixture, index.read(utterance, 0, int(index.lengths[utterance]))[0])
-        np.testing.assert_array_equal(sources, everything[utterance])
-        known = everything[utterance] + 0.1 * np.roll(everything[utterance], 1, axis=0) + 0.01
-        if utterance == 2:  # whose source is silent: as the network gives them
-            known = np.roll(known, 1, axis=0)
-        np.testing.assert_allclose(estimates, known, atol=1e-6)
-
-
 def test_page_has_the_numbers_and_the_signals_of_the_best_the_median_and_the_worst(tmp_path, monkeypatch, capsys):
     names = ["good", "<b>bad", "middle", "mute"]
     everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003, 2500], silent=[(3, 0)], names=names)
@@ -319,50 +229,16 @@ def test_page_has_the_numbers_and_the_signals_of_the_best_the_median_and_the_wor
     assert f"SI-SNR improvement+{summary['all']['si_snr']['improvement']['mean']:.2f} dB" in page.text
     assert "1 left out of the averages" in page.text and "mute" not in page.text
     players = iter(page.all("audio"))
-    for kind, utterance in (("Best", 0), ("Median", 2), ("Worst", 1)):
-        assert f"{kind}: +{float(rows[utterance]['si_snr_improvement']):.2f} dB{names[utterance]} · " in page.text
-        sources = everything[utterance]
-        mixture, _ = soundfile.read(tmp_path / "mix" / f"{names[utterance]}.wav", dtype="float32")
-        estimates = np.roll(list(net.known.values())[utterance], -1, axis=0)
+    for kind, number in (("Best", 0), ("Median", 2), ("Worst", 1)):
+        assert f"{kind}: +{float(rows[number]['si_snr_improvement']):.2f} dB{names[number]} · " in page.text
+        sources = everything[number]
+        mixture, _ = soundfile.read(tmp_path / "mix" / f"{names[number]}.wav", dtype="float32")
+        estimates = np.roll(list(net.known.values())[number], -1, axis=0)
         for expected in (mixture, sources[0], estimates[0], sources[1], estimates[1]):
             heard, rate = soundfile.read(io.BytesIO(base64.b64decode(next(players)["src"].split(",")[1])))
             assert rate == RATE and len(heard) == len(expected)
             assert np.corrcoef(heard, expected)[0, 1] > 0.9999
     assert next(players, None) is None
-
-
-def record_shapes(net, shapes):
-    """The same network; the shapes of what it is given go into the list."""
-
-    def separate(mixture, lengths, starts):
-        shapes.append((mixture.shape, lengths.shape))
-        return net(mixture, lengths, starts)
-
-    separate.options = net.options
-    return separate
-
-
-def reversed_index(folder, new):
-    new.mkdir()
-    for file in folder.glob("*.json"):
-        (new / file.name).write_text(json.dumps(json.loads(file.read_text())[::-1]))
-    return new
-
-
-@pytest.mark.slow
-def test_real_network_scores_the_same_in_any_batch_and_order(tmp_path, checkpoint):
-    write_set(tmp_path, speakers=2, lengths=[15010, 20030, 19990, 70011, 64000, 33333, 81234])
-    net = evaluate.load_model(checkpoint)
-    folders = [tmp_path, reversed_index(tmp_path, tmp_path / "reversed")]
-    runs = [
-        {row["name"]: row for row in evaluator.evaluate(net, load_index(str(folder), RATE), batch_size)}
-        for folder in folders
-        for batch_size in (1, 3)
-    ]
-    for name, one in runs[0].items():
-        for run in runs[1:]:
-            assert one["permutation"] == run[name]["permutation"]
-            assert one["si_snr_improvement"] == pytest.approx(run[name]["si_snr_improvement"], abs=1e-4)
 
 
 def test_real_network_from_its_file(tmp_path, checkpoint, capsys):

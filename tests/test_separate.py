@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT
+from formulas import paper_si_snr
 from small_recordings import BandNet, tones, write, written
-from test_metrics import paper_si_snr
 
 from common.errors import UserError
 from model import ConvTasNet, load_model

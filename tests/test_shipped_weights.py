@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from formulas import paper_si_snr
 from scipy.signal import resample_poly
-from test_metrics import paper_si_snr
 
 import export
 from common.command_line import parse
@@ -31,8 +31,8 @@ LEAST_IMPROVEMENT = {"libri2mix_8k": 8.6, "libri2mix_8k_causal": 5.3}
 
 def test_cards_name_every_file_with_its_checksum():
     assert sum(file.stat().st_size for file in FILES) < 8e6
-    told = dict(re.findall(r"^## (\S+\.ckpt)\n\nSHA-256 `([0-9a-f]{64})`", CARDS, re.MULTILINE))
-    assert told == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in FILES}
+    named = dict(re.findall(r"^## (\S+\.ckpt)\n\nSHA-256 `([0-9a-f]{64})`", CARDS, re.MULTILINE))
+    assert named == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in FILES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -52,7 +52,7 @@ def test_recipes_are_of_the_networks_beside_them(file):
     assert (NetworkOptions.of(args), args.sample_rate) == (checkpoint.options, checkpoint.sample_rate)
 
 
-def test_default_is_said(capsys):
+def test_default_is_printed(capsys):
     path = path_or_shipped(None)
     assert Path(path) in FILES
     assert f"no --model_path: taking {path}" in capsys.readouterr().out
@@ -92,10 +92,10 @@ def dev_set(shared, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_they_separate_speakers_that_they_never_heard(file, dev_set, device):
-    rows = evaluate(load_model(file), dev_set, batch_size=2)
-    mean = np.mean([row["si_snr_improvement"] for row in rows])
+    scores = evaluate(load_model(file), dev_set, batch_size=2)
+    mean = np.mean([each.means["si_snr"].improvement for each in scores])
     print(f"{file.stem}: {mean:.2f} dB")
-    assert len(rows) == 20
+    assert len(scores) == 20
     assert mean > LEAST_IMPROVEMENT[file.stem]
 
 

@@ -86,8 +86,10 @@ def test_script_gives_what_evaluate_gives_for_the_same_pieces(trained, trained_o
     test_set = make_test_set(tmp_path / "data", voices, [8000, 8000, 8000])
     result = run_script(tmp_path, trained_onnx, test_set, "y", "0", MS_LITE_HOME=lite)
     assert result.returncode == 0, result.stderr
-    rows = evaluate(load_model(str(trained)), load_index(str(test_set), 8000))
-    assert average(result.stdout) == pytest.approx(np.mean([row["si_snr_improvement"] for row in rows]), abs=0.05)
+    scores = evaluate(load_model(str(trained)), load_index(str(test_set), 8000))
+    assert average(result.stdout) == pytest.approx(
+        np.mean([each.means["si_snr"].improvement for each in scores]), abs=0.05
+    )
     whole = re.search(r"^Whole mixtures, in Python: (-?[\d.]+); the pieces are ([+-][\d.]+) dB", result.stdout, re.M)
     assert float(whole[1]) == pytest.approx(average(result.stdout), abs=0.05)
     assert float(whole[2]) == pytest.approx(0, abs=0.05)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from formulas import paper_si_snr
 from small_corpus import STEP, arrays, assert_same, make_index, write_metadata
-from test_metrics import paper_si_snr
 
 import evaluate
 import preprocess

@@ -5,6 +5,7 @@ import itertools
 import mir_eval
 import numpy as np
 import pytest
+from formulas import paper_si_snr
 
 from common.estimates import best_permutation
 from evaluation.metrics import is_silent, sdr, si_snr
@@ -15,12 +16,6 @@ random = np.random.default_rng(0)
 def signals(speakers, length, noise=0.3):
     sources = random.normal(size=(speakers, length))
     return sources, sources + noise * random.normal(size=(speakers, length))
-
-
-def paper_si_snr(source, estimate):
-    source, estimate = source - source.mean(), estimate - estimate.mean()
-    target = (estimate @ source) / (source @ source) * source
-    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
 
 
 @pytest.mark.parametrize("length", [50, 4001])

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from pages import contrast
 from PIL import Image
-from test_report import contrast
 
 from evaluation import pictures
 
