@@ -132,11 +132,19 @@ def training_batches(
 
     Returns `Batches`, the same for the same seed and epoch. Raises UserError for values that make no sense.
     """
+    batches, samples = epoch_rows(index, batch_size * share[1], segment, shuffle, seed, epoch)
+    return _batches(index, batches, samples, num_workers, bad_files, share, first)
+
+
+def epoch_rows(index, batch_size, segment, shuffle, seed, epoch):
+    """What the batches of an epoch hold, before anything is read; arguments as for `training_batches`, of all ranks.
+
+    Returns two lists, an item a batch: its rows (utterance, start, length), an int array [M, 3], and its T, in samples.
+    """
     require_batch_size(batch_size)
     if seed < 0:
         raise UserError(f"--seed {seed}: must be at least 0")
     random = np.random.default_rng([seed, epoch])
-    batch_size *= share[1]
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
         if isinstance(index, DynamicMixtures):
@@ -144,12 +152,12 @@ def training_batches(
         else:
             examples = _random_crops(index, samples, random) if shuffle else _tiles(index, samples)
         batches = _split(examples, batch_size)
-        return _batches(index, batches, [samples] * len(batches), num_workers, bad_files, share, first)
+        return batches, [samples] * len(batches)
     utterances = random.permutation(len(index)) if shuffle else np.arange(len(index))
     batches = _even_batches(index, utterances, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, bad_files, share, first)
+    return batches, _few_lengths(batches, index.sample_rate)
 
 
 def utterance_batches(index, batch_size, num_workers, cv_maxlen=None, share=(0, 1), bad_files=None):
