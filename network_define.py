@@ -76,7 +76,7 @@ class SumOverRanks(nn.Cell):
     def construct(self, *tensors):
         return ops.HyperMap()(self.of_one, tensors)
 
-    def of_one(self, tensor):
+    def of_one(self, tensor: ms.Tensor) -> ms.Tensor:
         return self.all_reduce(tensor)
 
 
@@ -101,7 +101,7 @@ class Update(nn.Cell):
         return self.optimizer(gradients)
 
 
-def shrink(keep, weight):
+def shrink(keep: ms.Tensor, weight: ms.Parameter) -> ms.Tensor:
     return ops.assign(weight, weight * keep)
 
 
@@ -233,7 +233,7 @@ class MovingAverage(nn.Cell):
         assign_each(self.weights, own)
 
 
-def move_towards(keep, average, weight):
+def move_towards(keep: ms.Tensor, average: ms.Parameter, weight: ms.Parameter) -> ms.Tensor:
     return ops.assign(average, average * keep + weight * (1 - keep))
 
 

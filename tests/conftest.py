@@ -34,6 +34,18 @@ def index(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def three_epochs(index, tmp_path_factory):
+    """The folder of a run of three epochs on `index`, to read from and not to write into."""
+    from small_training import AVERAGES, HAS_TENSORBOARD, command
+
+    import train
+
+    folder = tmp_path_factory.mktemp("run")
+    train.main(command(index, folder, "--epochs", "3", *AVERAGES, "--tensorboard", str(int(HAS_TENSORBOARD))))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def device():
     """MindSpore on the CPU, in graph mode."""
     from device import set_device

@@ -1,4 +1,4 @@
-"""training/run_folder.py: the lock, changed options, and which checkpoints stay."""
+"""training/run_folder.py: the lock, changed options, and the configuration."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from common.command_line import parse
 from common.errors import UserError
-from training.run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
+from training.run_folder import changes, locked, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 THEN = {
@@ -88,20 +88,6 @@ def test_what_cannot_change_in_the_middle_of_an_epoch(change):
 
 def test_twice_the_devices_with_half_the_batch_go_on_in_the_middle_of_an_epoch():
     assert len(changes("last.ckpt", THEN, THEN | {"batch_size": 2, "ranks": 2}, in_epoch=True)) == 2
-
-
-def test_latest_and_best_epochs_stay(tmp_path):
-    losses = [5, 1, 4, 2, 3, 6]
-    assert best_epochs(losses, 2) == [2, 4]
-    for epoch in range(1, 8):  # the seventh was written by a run that was killed before last.ckpt knew of it
-        (tmp_path / epoch_file(epoch)).touch()
-    others = ["last.ckpt", "best.ckpt", "ema.ckpt", "average.ckpt", "epoch_x.ckpt", "epoch_0001.ckpt.bak"]
-    for name in others:
-        (tmp_path / name).touch()
-    drop_old(tmp_path, losses, latest=2, best=2)
-    assert {file.name for file in tmp_path.iterdir()} == {*map(epoch_file, (2, 4, 5, 6, 7)), *others}
-    drop_old(tmp_path, losses, latest=0, best=0)
-    assert {file.name for file in tmp_path.iterdir()} == {epoch_file(7), *others}
 
 
 def test_the_saved_configuration_gives_the_same_options(tmp_path):
