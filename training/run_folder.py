@@ -24,7 +24,7 @@ from common.errors import UserError
 from common.files import whole_file
 from config import NETWORK
 
-# What says which examples a step has: it cannot change in the middle of an epoch.
+# These decide which examples a step has, so they cannot change in the middle of an epoch.
 EPOCH_OPTIONS = (
     "batch_size",
     "ranks",
@@ -36,7 +36,7 @@ EPOCH_OPTIONS = (
     "dynamic_mixing",
     "speed_change",
 )
-# What may be another at each start of the same run without a word.
+# These may differ at each start of the same run without being reported.
 UNCOUNTED_OPTIONS = ("config", "save_folder", "continue_from", "init_from")
 
 

@@ -1,6 +1,8 @@
 """training/run_folder.py: the lock, changed options, and the configuration."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,18 +32,28 @@ THEN = {
 }
 
 
-def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path):
-    with locked(tmp_path), pytest.raises(UserError, match=r"another run writes there, process \d+ on \S+; "):  # noqa: SIM117
-        with locked(tmp_path):
+def hold_in_another_process(folder, then="pass"):
+    """Hold the folder in another process, which then runs a statement; returns what it left."""
+    code = f"import os, signal, sys\nfrom training.run_folder import locked\nwith locked(sys.argv[1]): {then}"
+    return subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_second_run_is_refused_and_names_the_first(tmp_path):
+    first = f"process {os.getpid()} on {socket.gethostname()}"
+    with locked(tmp_path):
+        for _ in range(2):  # the first refusal leaves the holder's name
+            refused = hold_in_another_process(tmp_path)
+            assert refused.returncode == 1
+            assert f"another run writes there, {first}; wait for its end" in refused.stderr.splitlines()[-1]
+        with pytest.raises(UserError, match=f"another run writes there, {first}; "), locked(tmp_path):
             pass
+    assert hold_in_another_process(tmp_path).returncode == 0
     with locked(tmp_path):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    code = "import os, signal, sys\nfrom training.run_folder import locked\n"
-    code += "with locked(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
-    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT).returncode == -signal.SIGKILL
+    assert hold_in_another_process(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)").returncode == -signal.SIGKILL
     with locked(tmp_path):
         pass
 
