@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if index.sources != args.C:
                 raise UserError(f"{path}: {index.sources} sources in a mixture, but --C is {args.C}; make them agree")
         training = Training(args, device, ranks, train_index, valid_index)
-        training.log(
+        training.watch.log(
             f"device:     {ranks.count} x {device}, MindSpore {ms.__version__}, numpy {np.__version__}",
             f"network:    {parameter_count(training.net)} parameters, {training.net.options}",
             f"training:   {describe(training.steps.index, args.segment)}",
@@ -96,16 +96,11 @@ class Training:
         self.checkpoints = Checkpoints(args, self.state, ranks)
         began_with = self.checkpoints.begin()
         self.watch = Watch(args.save_folder, ranks.is_first, args.tensorboard, self.steps_done())
-        self.log(*began_with)
+        self.watch.log(*began_with)
         if ranks.is_first:
             write_config(args.save_folder, vars(args))
         self.watch.record(self.state.history)
         self.deadline = time.monotonic() + 60 * (args.max_minutes or float("inf"))
-
-    def log(self, *lines: str) -> None:
-        """Print lines and add them to train.log."""
-        for line in lines:
-            self.watch.log(line)
 
     def steps_done(self) -> int:
         """Steps of all epochs so far."""
@@ -123,9 +118,9 @@ class Training:
             if self.time_is_over():
                 reason = f"ended after {self.args.max_minutes:g} minutes (--max_minutes)"
                 break
-        self.log(reason)
+        self.watch.log(reason)
         if self.args.average_best:
-            self.log(*self.checkpoints.save_mean_of_best(self.validate))
+            self.watch.log(*self.checkpoints.save_mean_of_best(self.validate))
 
     def train_epoch(self) -> float:
         """Train on what is left of this epoch, as far as there is time, saving on the way.
@@ -164,7 +159,7 @@ class Training:
         state.epoch.skipped += 1
         state.bad_steps += 1
         names = self.steps.names(number, state.epoch.steps - 1)
-        self.log(
+        self.watch.log(
             f"epoch {number + 1}, step {state.epoch.steps}: skipped, since its"
             f" {'gradient' if np.isfinite(loss) else 'loss'} is not finite; its files: {', '.join(names)}"
         )
@@ -197,7 +192,7 @@ class Training:
         epoch["seconds"] = round(progress.seconds + time.monotonic() - began, 1)
         state.history.append(epoch)
         state.epoch = EpochProgress()
-        self.log(epoch_line(epoch, loss < self.checkpoints.best_loss, speed, self.bad_files))
+        self.watch.log(epoch_line(epoch, loss < self.checkpoints.best_loss, speed, self.bad_files))
         self.checkpoints.save_epoch()
         self.watch.record(state.history)
 

@@ -54,6 +54,16 @@ def device():
 
 
 @pytest.fixture
+def pynative(device):
+    """PyNative mode for a test, which compiles nothing."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.fixture
 def restore_mode(device):
     """Graph mode again after a test of PyNative mode."""
     import mindspore as ms

@@ -9,12 +9,7 @@ from mindspore import ops
 
 from loss import PermutationSearch, SeparationLoss, pairwise_si_snr
 
-
-@pytest.fixture(autouse=True)
-def pynative(device):
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
+pytestmark = pytest.mark.usefixtures("pynative")
 
 
 def si_snr(estimate, source):

@@ -42,15 +42,15 @@ class Watch:
                 ) from None
             self.events = SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=step + 1)
 
-    def log(self, text: str) -> None:
-        """Print a line and add it to train.log with the time."""
-        if not self.is_first:
+    def log(self, *lines: str) -> None:
+        """Print lines and add them to train.log with the time."""
+        if not (self.is_first and lines):
             return
-        tqdm.write(text)
+        tqdm.write("\n".join(lines))
         sys.stdout.flush()
         try:
             with open(os.path.join(self.folder, "train.log"), "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+                file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
         except OSError as error:
             raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from small_training import AVERAGES, command
@@ -18,7 +19,8 @@ import train
 from common.command_line import parse
 from common.errors import UserError
 from data import load_index
-from network.checkpoint import read_checkpoint
+from model import load_model
+from network.checkpoint import read_checkpoint, write_checkpoint
 from training.ranks import Ranks
 from training.run_state import EpochProgress
 
@@ -92,29 +94,45 @@ def wait_for_new(file, child):
         time.sleep(0.005)
 
 
-@pytest.fixture
-def copied(three_epochs, tmp_path):
-    """The folder of three epochs, to write into."""
-    return shutil.copytree(three_epochs, tmp_path / "copy")
-
-
 @pytest.mark.slow
-def test_a_run_that_is_over_stays_as_it_is(three_epochs, copied, index, capsys):
-    train.main(command(index, copied, "--epochs", "3", *AVERAGES))
+def test_a_run_that_is_over_stays_as_it_is(three_epochs, index, tmp_path, capsys):
+    shutil.copytree(three_epochs, tmp_path / "run")
+    train.main(command(index, tmp_path / "run", "--epochs", "3", *AVERAGES))
     assert "3 epochs are done (--epochs 3)" in capsys.readouterr().out
-    require_same_run(copied, three_epochs)
+    require_same_run(tmp_path / "run", three_epochs)
 
 
-def test_a_folder_with_another_run_is_not_written_over(index, three_epochs, tmp_path):
-    shutil.copy(three_epochs / "last.ckpt", tmp_path)
+def begun(index, device, folder, *more):
+    """A run in a folder, which has begun or gone on, and has not trained."""
+    folder.mkdir(exist_ok=True)
+    args = command(index, folder, *AVERAGES, *more)
+    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
+    return train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+
+
+@pytest.fixture
+def stopped(index, device, tmp_path):
+    """The folder of a run after an epoch, whose steps are made up here so that nothing is compiled."""
+    folder, random = tmp_path / "stopped", np.random.default_rng(0)
+    state = begun(index, device, folder).state
+    for _, parameter in [*state.optimizer_memory(), *state.named_averages()]:
+        parameter.set_data(ms.Tensor(random.standard_normal(parameter.shape), parameter.dtype))
+    state.history.append({"epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "valid_si_snri": 1.0})
+    for name in ("last.ckpt", "best.ckpt"):
+        state.write(str(folder / name))
+    return folder
+
+
+def test_a_folder_with_another_run_is_not_written_over(index, stopped, tmp_path):
+    shutil.copy(stopped / "last.ckpt", tmp_path)
     before = (tmp_path / "last.ckpt").read_bytes()
     with pytest.raises(UserError, match="holds a run already"):
-        train.main(command(index, tmp_path, *AVERAGES, "--continue_from", str(three_epochs / "best.ckpt")))
+        train.main(command(index, tmp_path, *AVERAGES, "--continue_from", str(stopped / "best.ckpt")))
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
-def test_a_checkpoint_that_was_cut_short_is_left_alone(index, three_epochs, tmp_path):
-    whole = (three_epochs / "last.ckpt").read_bytes()
+def test_a_checkpoint_that_was_cut_short_is_left_alone(index, stopped, tmp_path):
+    whole = (stopped / "last.ckpt").read_bytes()
     (tmp_path / "last.ckpt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"last\.ckpt: not a checkpoint, or cut short"):
         train.main(command(index, tmp_path))
@@ -122,39 +140,39 @@ def test_a_checkpoint_that_was_cut_short_is_left_alone(index, three_epochs, tmp_
 
 
 @pytest.mark.parametrize("options", [["--X", "3"], ["--optimizer", "sgd"]])
-def test_going_on_with_what_does_not_fit_is_refused(index, copied, options):
-    before = (copied / "last.ckpt").read_bytes()
+def test_going_on_with_what_does_not_fit_is_refused(index, stopped, options):
+    before = (stopped / "last.ckpt").read_bytes()
     with pytest.raises(UserError, match=f"{options[1]}"):
-        train.main(command(index, copied, *options))
-    assert (copied / "last.ckpt").read_bytes() == before
+        train.main(command(index, stopped, *options))
+    assert (stopped / "last.ckpt").read_bytes() == before
 
 
-def test_going_on_from_what_is_no_run_is_refused(index, three_epochs, tmp_path):
+def test_going_on_from_what_is_no_run_is_refused(index, stopped, tmp_path):
+    average = str(stopped / "average.ckpt")
+    write_checkpoint(average, load_model(stopped / "best.ckpt"), {"valid_loss": 2.0})
     with pytest.raises(UserError, match="not from a training run"):
-        train.main(command(index, tmp_path, "--continue_from", str(three_epochs / "average.ckpt")))
+        train.main(command(index, tmp_path / "run", "--continue_from", average))
 
 
-def test_memory_comes_from_the_checkpoint_and_lr_from_the_options(index, copied, device):
+def test_memory_comes_from_the_checkpoint_and_lr_from_the_options(index, stopped, device):
     """Lowering --lr is what the message on a diverged run advises."""
-    args = command(index, copied, *AVERAGES, "--lr", "1e-4")
-    args = parse("", "training_data", "data", "network", "training", "device", argv=args)
-    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
+    training = begun(index, device, stopped, "--lr", "1e-4")
     assert training.step.learning_rate == pytest.approx(1e-4)
     memory = dict([*training.state.optimizer_memory(), *training.state.named_averages()])
     assert {name.split(".")[0] for name in memory} == {"optimizer", "ema"}
-    stored = read_checkpoint(copied / "last.ckpt").parameters
+    stored = read_checkpoint(stopped / "last.ckpt").parameters
     for name, value in memory.items():
         np.testing.assert_array_equal(value.asnumpy(), stored[name].asnumpy())
 
 
-def test_the_progress_of_an_epoch_has_the_names_of_earlier_checkpoints(index, copied, device):
+def test_the_progress_of_an_epoch_has_the_names_of_earlier_checkpoints(index, stopped, device):
     """So that a run which an earlier release stopped in the middle of an epoch goes on."""
-    args = parse("", "training_data", "data", "network", "training", "device", argv=command(index, copied, *AVERAGES))
-    training = train.Training(args, device, Ranks(), *2 * [load_index(str(index), 8000)])
-    training.state.epoch = EpochProgress(steps=2, skipped=1, lr=0.01, loss=-3.0, mixtures=4.0, seconds=1.5)
-    training.state.write(str(copied / "last.ckpt"))
+    state, path = begun(index, device, stopped).state, str(stopped / "last.ckpt")
+    state.epoch = EpochProgress(steps=2, skipped=1, lr=0.01, loss=-3.0, mixtures=4.0, seconds=1.5)
+    state.write(path)
     stored = {"steps": 2, "skipped": 1, "lr": 0.01, "loss": -3.0, "mixtures": 4.0, "seconds": 1.5}
-    assert read_checkpoint(copied / "last.ckpt").progress["epoch"] == stored
-    assert training.state.epoch.mean_loss == -0.75
-    assert "3 epochs and 2 steps are done" in training.state.go_on_from(str(copied / "last.ckpt"))[0]
-    assert training.state.epoch == EpochProgress(**stored)
+    assert read_checkpoint(path).progress["epoch"] == stored
+    state.epoch = EpochProgress()
+    assert "1 epochs and 2 steps are done" in state.go_on_from(path)[0]
+    assert state.epoch == EpochProgress(**stored)
+    assert state.epoch.mean_loss == -0.75

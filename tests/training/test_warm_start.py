@@ -16,7 +16,7 @@ SIZES = dict(N=16, L=8, B=8, H=12)
 
 
 @pytest.fixture
-def path(tmp_path, device):
+def path(tmp_path, pynative):
     return str(tmp_path / "first.ckpt")
 
 
@@ -36,8 +36,9 @@ def test_fine_tuning_on_other_speakers_improves_and_beats_beginning_anew(three_e
     assert tuned["valid_loss"] < anew["valid_loss"] - 0.5
     assert tuned["ema_valid_loss"] < anew["ema_valid_loss"] - 0.5
     # The same command goes on; another beginning would write over the run.
-    train.main(command(index, tmp_path / "tuned", *options, "--epochs", "4", *first))
-    assert [epoch["epoch"] for epoch in history(tmp_path / "tuned")] == [1, 2, 3, 4]
+    train.main(command(index, tmp_path / "tuned", *options, *first))
+    log = (tmp_path / "tuned" / "train.log").read_text()
+    assert "last.ckpt: 3 epochs and 0 steps are done" in log and log.count("began with its weights") == 1
     with pytest.raises(UserError, match="holds a run already, which --init_from"):
         train.main(command(index, tmp_path / "tuned", *options, "--init_from", str(three_epochs / "ema.ckpt")))
 
