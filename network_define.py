@@ -53,8 +53,8 @@ def mixture_count(lengths: ms.Tensor) -> ms.Tensor:
 
 
 # The cells below take tensors as arguments of their own: a tuple would be a constant, compiled anew for other values.
-# They map plain operators over them: list comprehensions, and functions in HyperMap, compile several seconds longer for
-# a network's three hundred gradients.
+# They map plain operators over them where they can: list comprehensions and functions compile several seconds longer
+# for a network's three hundred gradients.
 add, multiply, half_square_sum, stack, sum_all = ops.Add(), ops.Mul(), ops.L2Loss(), ops.Stack(), ops.ReduceSum()
 
 
