@@ -15,7 +15,7 @@ from network.layers import before
 EPSILON = 1e-8  # keeps silent sources and estimates finite: they score -80 dB, with a gradient of zero
 
 
-def pairwise_si_snr(estimates, sources, lengths):
+def pairwise_si_snr(estimates: Tensor, sources: Tensor, lengths: Tensor) -> Tensor:
     """Scale-invariant signal-to-noise ratio of every estimate against every source.
 
     Args:
@@ -37,16 +37,16 @@ def pairwise_si_snr(estimates, sources, lengths):
     return ops.log(ratio + EPSILON) * (10 / np.log(10))
 
 
-def zero_mean(signals, mask, count):
+def zero_mean(signals: Tensor, mask: Tensor, count: Tensor) -> Tensor:
     """Take the mean over the true samples off: [M, C, T] with mask [M, 1, T] and count [M, 1, 1]."""
     signals = signals * mask
     return (signals - signals.sum(2, keepdims=True) / count) * mask
 
 
 class PermutationSearch(nn.Cell):
-    """How well each of the C! orders of C estimates fits C sources: [M, C, C] -> [M, C!], means over speakers."""
+    """How well each of the C! orders of C estimates fits C sources: [M, C, C] -> [M, C!], means over sources."""
 
-    def __init__(self, C):
+    def __init__(self, C: int):
         super().__init__()
         self.C = C
         self.orders = np.array(list(permutations(range(C))))  # [C!, C]: order[j] is the estimate for source j
@@ -63,10 +63,10 @@ class SeparationLoss(nn.Cell):
     """Negative SI-SNR of the best order, averaged over the mixtures of a batch.
 
     Args:
-        C: speakers.
+        C: sources of a mixture.
     """
 
-    def __init__(self, C):
+    def __init__(self, C: int):
         super().__init__()
         self.search = PermutationSearch(C)
 
@@ -75,18 +75,3 @@ class SeparationLoss(nn.Cell):
         best = self.search(pairwise_si_snr(estimates, sources, lengths)).amax(1)  # [M]
         counts = (lengths > 0).astype(ms.float32)  # [M]
         return -(best * counts).sum() / ops.maximum(counts.sum(), 1.0)
-
-
-def reorder(estimates, sources, lengths):
-    """Put estimates into the order of their sources, for evaluation.
-
-    Args: as `pairwise_si_snr`.
-
-    Returns the reordered estimates [M, C, T], the orders [M, C] (order[m, j]: the estimate that fits source j) and
-    the mean SI-SNR [M] in dB, all numpy.
-    """
-    search = PermutationSearch(estimates.shape[1])
-    means = search(pairwise_si_snr(estimates, sources, lengths)).asnumpy()  # [M, C!]
-    orders = search.orders[means.argmax(1)]  # [M, C]
-    reordered = np.take_along_axis(estimates.asnumpy(), orders[:, :, None], 1)
-    return reordered, orders, means.max(1)

@@ -1,18 +1,21 @@
 """The network with its loss, and a step of training: the same cells on one device and on many."""
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, nn, ops
 
 from loss import SeparationLoss
+from model import ConvTasNet
 
 
 class NetWithLoss(nn.Cell):
     """Separates a batch and scores it: mixture [M, T], lengths [M], sources [M, C, T] -> loss in dB."""
 
-    def __init__(self, net):
+    def __init__(self, net: ConvTasNet):
         super().__init__()
         self.net = net
         self.loss = SeparationLoss(net.options.C)
@@ -24,7 +27,7 @@ class NetWithLoss(nn.Cell):
 class SummedLoss(nn.Cell):
     """The loss added up over the mixtures of a batch, so that batches of any sizes add up, times a scale."""
 
-    def __init__(self, net_with_loss):
+    def __init__(self, net_with_loss: NetWithLoss):
         super().__init__()
         self.net_with_loss = net_with_loss
 
@@ -35,7 +38,7 @@ class SummedLoss(nn.Cell):
 class SummedGradients(nn.Cell):
     """A batch and a scale -> the summed loss, the number of mixtures and the gradients, as one flat tuple."""
 
-    def __init__(self, net_with_loss, weights):
+    def __init__(self, net_with_loss: NetWithLoss, weights: Sequence[ms.Parameter]):
         super().__init__()
         self.loss_and_gradients = ops.value_and_grad(SummedLoss(net_with_loss), None, weights)
 
@@ -44,15 +47,15 @@ class SummedGradients(nn.Cell):
         return (loss, mixture_count(lengths), *gradients)
 
 
-def mixture_count(lengths):
-    """Mixtures of a batch with lengths [M]; those of length 0 only fill it up."""
+def mixture_count(lengths: ms.Tensor) -> ms.Tensor:
+    """The number of mixtures in a batch with lengths [M]; those of length 0 only fill it up."""
     return (lengths > 0).astype(ms.float32).sum()
 
 
-add, times, half_square_sum, stack, sum_away = ops.Add(), ops.Mul(), ops.L2Loss(), ops.Stack(), ops.ReduceSum()
-
-
 # The cells below take tensors as arguments of their own: a tuple would be a constant, compiled anew for other values.
+# They map plain operators over them where they can: list comprehensions and functions compile several seconds longer
+# for a network's three hundred gradients.
+add, multiply, half_square_sum, stack, sum_all = ops.Add(), ops.Mul(), ops.L2Loss(), ops.Stack(), ops.ReduceSum()
 
 
 class Addition(nn.Cell):
@@ -73,68 +76,72 @@ class SumOverRanks(nn.Cell):
     def construct(self, *tensors):
         return ops.HyperMap()(self.of_one, tensors)
 
-    def of_one(self, tensor):
+    def of_one(self, tensor: ms.Tensor) -> ms.Tensor:
         return self.all_reduce(tensor)
 
 
-class Norm(nn.Cell):
-    """Norm of tensors, as if they were one vector.
+class GradientNorm(nn.Cell):
+    """Norm of the gradients of all weights, as if they were one vector (clip_by_global_norm is deprecated)."""
 
-    MindSpore's own clip_by_global_norm is deprecated. HyperMap over plain operators, since list comprehensions, and
-    functions in HyperMap, compile several seconds longer for a network's three hundred gradients.
-    """
-
-    def construct(self, *tensors):
-        return ops.sqrt(2 * sum_away(stack(ops.HyperMap()(half_square_sum, tensors))))
+    def construct(self, *gradients):
+        return ops.sqrt(2 * sum_all(stack(ops.HyperMap()(half_square_sum, gradients))))
 
 
 class Update(nn.Cell):
     """Hands gradients, times a factor, to the optimiser; `keep` multiplies the weights first (AdamW's decay)."""
 
-    def __init__(self, optimizer, decays):
+    def __init__(self, optimizer: nn.Optimizer, decays: bool):
         super().__init__()
         self.optimizer, self.decays, self.weights = optimizer, decays, optimizer.parameters
 
     def construct(self, factor, keep, *gradients):
-        gradients = ops.HyperMap()(ops.partial(times, factor), gradients)
+        gradients = ops.HyperMap()(ops.partial(multiply, factor), gradients)
         if self.decays:
             gradients = ops.depend(gradients, ops.HyperMap()(ops.partial(shrink, keep), self.weights))
         return self.optimizer(gradients)
 
 
-def shrink(keep, weight):
+def shrink(keep: ms.Tensor, weight: ms.Parameter) -> ms.Tensor:
     return ops.assign(weight, weight * keep)
 
 
 class TrainingStep:
-    """A step of training: batches of mixture [M, T], lengths [M], sources [M, C, T] -> loss in dB, and whether it was
-    taken.
+    """A step of training: batches of mixture [M, T], lengths [M], sources [M, C, T] -> loss in dB, and whether the step
+    was taken.
 
-    The gradient is that of the mean over all mixtures of the step, of whatever batch and rank they are. It is limited
-    in norm after that. A step whose loss or gradient is not finite leaves everything as it was.
+    The gradient is that of the mean over all mixtures of the step, of whatever batch and rank they are, and is then
+    limited in norm. A step whose loss or gradient is not finite leaves everything as it was.
 
     Args:
         net_with_loss: NetWithLoss.
         optimizer: what `make_optimizer` makes.
         max_norm: largest norm of the whole gradient; 0 leaves it as it is.
-        ranks: processes that train together; with more than 1 their communication must be set up.
-        loss_scaler: mindspore.amp.LossScaler, or None.
+        ranks: how many processes train together; with more than 1 their communication must be set up.
+        loss_scaler: what scales the loss of a network in float16, or None.
     """
 
-    def __init__(self, net_with_loss, optimizer, max_norm, ranks=1, loss_scaler=None):
+    def __init__(
+        self,
+        net_with_loss: NetWithLoss,
+        optimizer: nn.Optimizer,
+        max_norm: float,
+        ranks: int = 1,
+        loss_scaler: ms.amp.LossScaler | None = None,
+    ):
         self.net_with_loss, self.optimizer, self.max_norm = net_with_loss, optimizer, max_norm
         self.loss_scaler = loss_scaler
         self.gradients = SummedGradients(net_with_loss, optimizer.parameters)
         self.add = Addition()
         self.sum_over_ranks = SumOverRanks() if ranks > 1 else None
-        self.norm = Norm()
+        self.norm = GradientNorm()
         self.update = Update(optimizer, optimizer.decay > 0)
 
-    def set_train(self):
+    def set_train(self) -> "TrainingStep":
+        """Switch the network to training; returns this step."""
         self.net_with_loss.set_train()
         return self
 
-    def __call__(self, *batches):
+    def __call__(self, *batches: Sequence[ms.Tensor]) -> tuple[float, bool]:
         scale = self.loss_scale
         total = None
         for batch in batches:
@@ -150,32 +157,34 @@ class TrainingStep:
             self.loss_scaler.adjust(ms.Tensor(finite))
         if finite:
             limit = self.max_norm / norm if 0 < self.max_norm < norm else 1.0
-            self.update(ms.Tensor(limit / weight, ms.float32), ms.Tensor(self.keep(), ms.float32), *gradients)
+            self.update(ms.Tensor(limit / weight, ms.float32), ms.Tensor(self.weight_left(), ms.float32), *gradients)
         return loss, finite
 
-    def keep(self):
-        """What AdamW's decay leaves of the weights in a step."""
+    def weight_left(self) -> float:
+        """The part of a weight that AdamW's decay leaves in a step."""
         return 1 - self.learning_rate * self.optimizer.decay
 
     @property
-    def loss_scale(self):
+    def loss_scale(self) -> float:
         return 1.0 if self.loss_scaler is None else float(self.loss_scaler.scale_value.asnumpy())
 
     @loss_scale.setter
-    def loss_scale(self, value):
+    def loss_scale(self, value: float):
         if self.loss_scaler is not None:
             self.loss_scaler.scale_value.set_data(ms.Tensor(value, ms.float32))
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> float:
         return float(self.optimizer.learning_rate.asnumpy())
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: float):
         self.optimizer.learning_rate.set_data(ms.Tensor(value, ms.float32))
 
 
-def make_optimizer(parameters, name, lr, l2=0.0, momentum=0.0):
+def make_optimizer(
+    parameters: Sequence[ms.Parameter], name: str, lr: float, l2: float = 0.0, momentum: float = 0.0
+) -> nn.Optimizer:
     """The optimiser of these parameters: "sgd" (with momentum), "adam" or "adamw", with weight decay `l2`.
 
     AdamW (Loshchilov and Hutter 2019) shrinks the weights apart from the gradient: `decay` of the optimiser, 0 for the
@@ -191,9 +200,14 @@ def make_optimizer(parameters, name, lr, l2=0.0, momentum=0.0):
 
 
 class MovingAverage(nn.Cell):
-    """Exponential moving average of weights, kept in parameters of its own, `averages`, which begin as the weights."""
+    """Exponential moving average of weights, kept in parameters of its own, `averages`, which begin as the weights.
 
-    def __init__(self, weights, keep):
+    Args:
+        weights: parameters of a network.
+        keep: the part of an average that a step leaves, at least 0 and below 1.
+    """
+
+    def __init__(self, weights: Sequence[ms.Parameter], keep: float):
         super().__init__()
         self.keep = keep
         self.weights = ParameterTuple(weights)
@@ -202,10 +216,28 @@ class MovingAverage(nn.Cell):
     def construct(self, keep):
         return ops.HyperMap()(ops.partial(move_towards, keep), self.averages, self.weights)
 
-    def follow(self, steps):
+    def follow(self, steps: int) -> None:
         """Take in the weights after so many steps; the first steps count more, so that the beginning is forgotten."""
         self(ms.Tensor(np.float32(min(self.keep, (1 + steps) / (10 + steps)))))
 
+    def begin_anew(self) -> None:
+        """Set the averages to the weights."""
+        assign_each(self.averages, (weight.asnumpy() for weight in self.weights))
 
-def move_towards(keep, average, weight):
+    @contextmanager
+    def in_place_of_weights(self) -> Iterator[None]:
+        """Let the network have the averages for its weights, as long as this context lasts."""
+        own = [weight.asnumpy().copy() for weight in self.weights]
+        assign_each(self.weights, (average.asnumpy() for average in self.averages))
+        yield
+        assign_each(self.weights, own)
+
+
+def move_towards(keep: ms.Tensor, average: ms.Parameter, weight: ms.Parameter) -> ms.Tensor:
     return ops.assign(average, average * keep + weight * (1 - keep))
+
+
+def assign_each(parameters: Iterable[ms.Parameter], values: Iterable[np.ndarray]) -> None:
+    """Set parameters to arrays in place, since compiled pieces hold on to their memory."""
+    for parameter, value in zip(parameters, values, strict=True):
+        ops.assign(parameter, ms.Tensor(value))

@@ -49,11 +49,33 @@ def index(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def three_epochs(index, tmp_path_factory):
+    """The folder of a run of three epochs on `index`, to read from and not to write into."""
+    from small_training import AVERAGES, HAS_TENSORBOARD, command
+
+    import train
+
+    folder = tmp_path_factory.mktemp("run")
+    train.main(command(index, folder, "--epochs", "3", *AVERAGES, "--tensorboard", str(int(HAS_TENSORBOARD))))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def device():
     """MindSpore on the CPU, in graph mode."""
     from device import set_device
 
     return set_device("CPU")
+
+
+@pytest.fixture
+def pynative(device):
+    """PyNative mode for a test, which compiles nothing."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
 
 
 @pytest.fixture

@@ -12,13 +12,6 @@ from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimi
 SIZES = dict(N=12, L=8, B=6, H=8, X=2, R=1)
 
 
-@pytest.fixture
-def pynative(device):
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE)
-
-
 def batch(M=2, T=400):
     sources = np.random.default_rng(0).standard_normal((M, 2, T)).astype(np.float32)
     sources[:, 0] = np.cumsum(sources[:, 0], 1) / 5  # low against all frequencies

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -11,16 +12,17 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.files import whole_file
 from common.wording import duration
+from corpus.bad_files import BadFiles
 
 SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
 STEPS_TO_ESTIMATE = 10
 
 
 class Watch:
-    """Tells of a run. Does nothing on all ranks but the first.
+    """Reports on a run. Does nothing on all ranks but the first.
 
     Args:
-        folder: of the run; train.log in it is added to.
+        folder: of the run; lines are added to train.log in it.
         is_first: whether this is the first rank.
         tensorboard: whether to write TensorBoard events into folder/tensorboard.
         step: steps that are done, so that later events of a run that was killed are left out.
@@ -28,7 +30,7 @@ class Watch:
     Raises UserError if TensorBoard's writer is not installed.
     """
 
-    def __init__(self, folder, is_first, tensorboard=False, step=0):
+    def __init__(self, folder: str, is_first: bool, tensorboard: bool = False, step: int = 0):
         self.folder, self.is_first, self.events = folder, is_first, None
         self.has_estimated = False
         if tensorboard and is_first:
@@ -40,27 +42,27 @@ class Watch:
                 ) from None
             self.events = SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=step + 1)
 
-    def say(self, text):
-        """Print a line and add it to train.log with the time."""
-        if not self.is_first:
+    def log(self, *lines: str) -> None:
+        """Print lines and add them to train.log with the time."""
+        if not (self.is_first and lines):
             return
-        tqdm.write(text)
+        tqdm.write("\n".join(lines))
         sys.stdout.flush()
         try:
             with open(os.path.join(self.folder, "train.log"), "a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+                file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
         except OSError as error:
             raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
 
-    def show(self, history):
-        """Write history.jsonl and draw curves.png anew; the last epoch goes to TensorBoard."""
+    def record(self, history: Sequence[dict]) -> None:
+        """Write history.jsonl and draw curves.png anew, and hand the last epoch to TensorBoard."""
         if not (self.is_first and history):
             return
         path = os.path.join(self.folder, "history.jsonl")
         with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(epoch) + "\n" for epoch in history)
         with whole_file(os.path.join(self.folder, "curves.png")) as partial:
-            draw(history).savefig(partial, dpi=100)
+            draw_curves(history).savefig(partial, dpi=100)
         if self.events is not None:
             for name in history[-1].keys() - {"epoch"}:
                 self.events.add_scalar(f"epoch/{name}", history[-1][name], len(history))
@@ -71,13 +73,13 @@ class EpochBar:
     """Progress of an epoch: on a terminal a bar, in a file a line a minute. Use it in a `with` statement.
 
     Args:
-        watch: Watch.
+        watch: what the run is reported by.
         epoch: number of the epoch, from 0.
         steps: steps that it has.
         done: those of them that are done.
     """
 
-    def __init__(self, watch, epoch, steps, done):
+    def __init__(self, watch: Watch, epoch: int, steps: int, done: int):
         self.watch, self.epoch, self.steps, self.done = watch, epoch, steps, done
         self.bar = tqdm(
             desc=f"epoch {epoch + 1}",
@@ -97,11 +99,11 @@ class EpochBar:
         self.bar.close()
 
     @property
-    def speed(self):
-        """Seconds of audio a second, the first step, which compiles the network, left out."""
+    def speed(self) -> float:
+        """Seconds of audio a second, without the first step, which compiles the network."""
         return self.seconds_of_audio / max(time.monotonic() - self.began, 1e-9) if self.began else 0.0
 
-    def step(self, loss, mean_loss, lr, seconds_of_audio, step):
+    def step(self, loss: float, mean_loss: float, lr: float, seconds_of_audio: float, step: int) -> None:
         """A step is done: its loss, the epoch's mean loss, learning rate, audio and number in the whole run."""
         now = time.monotonic()
         self.here += 1
@@ -116,7 +118,7 @@ class EpochBar:
         seconds_a_step = (now - self.began) / max(self.here - 1, 1)
         if self.here == STEPS_TO_ESTIMATE and not self.watch.has_estimated:
             self.watch.has_estimated = True
-            self.watch.say(
+            self.watch.log(
                 f"an epoch takes about {duration(self.steps * seconds_a_step)}, {seconds_a_step:.2f} s a step"
             )
         if self.bar.disable and self.watch.is_first and now - self.last_line > SECONDS_BETWEEN_LINES:
@@ -128,8 +130,22 @@ class EpochBar:
             self.watch.events.add_scalar("step/lr", lr, step)
 
 
-def draw(history):
-    """The loss and the SI-SNR improvement over the epochs of a history: a matplotlib Figure."""
+def epoch_line(epoch: dict, is_best: bool, speed: float, bad_files: BadFiles) -> str:
+    """An epoch of the history in a line, with its speed in seconds of audio a second."""
+    best = " (best)" if is_best else ""
+    averaged = f" ({epoch['ema_valid_si_snri']:.2f} with averaged weights)" if "ema_valid_si_snri" in epoch else ""
+    skipped = f", {epoch['skipped']} skipped" if epoch["skipped"] else ""
+    if bad_files.skipped:
+        skipped += f", {bad_files.skipped} examples left out so far ({bad_files.path} lists their files)"
+    return (
+        f"epoch {epoch['epoch']}: training loss {epoch['train_loss']:.2f}, validation loss {epoch['valid_loss']:.2f}"
+        f" dB{best}, SI-SNR improvement {epoch['valid_si_snri']:.2f} dB{averaged}, {epoch['steps']} steps{skipped} at"
+        f" {speed:.1f} s of audio/s, lr {epoch['lr']:.3g}, {epoch['seconds']:.0f} s"
+    )
+
+
+def draw_curves(history: Sequence[dict]) -> Figure:
+    """Draw the loss and the SI-SNR improvement over the epochs of a history."""
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)

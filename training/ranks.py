@@ -1,61 +1,56 @@
-"""The processes of one run, each with a device of its own, and what they tell each other beside gradients."""
+"""The processes of one run, each with a device of its own, and what they exchange beside gradients."""
 
 import os
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor, communication, nn, ops
+from mindspore import communication, nn
 
 from common.errors import UserError, first_line
+from network_define import SumOverRanks
 
 
 class Ranks:
     """This process's number among `count`, from 0. Number 0 alone writes files.
 
-    Values go over in float32, so that all ranks get the same sums to the bit and decide alike.
+    Values are exchanged in float32, so that all ranks get the same sums to the bit and decide alike.
     """
 
-    def __init__(self, number=0, count=1):
+    def __init__(self, number: int = 0, count: int = 1):
         self.number, self.count = number, count
         self.is_first = number == 0
-        self._sum = _Sum() if count > 1 else None
+        self._sum = SumOverRanks() if count > 1 else None
 
     @property
-    def share(self):
-        """Whose part of a batch is read here, as data.py takes it."""
+    def share(self) -> tuple[int, int]:
+        """Which part of a batch this process reads, as data.py takes it."""
         return self.number, self.count
 
-    def sum(self, *values):
-        """Add numbers up over all ranks: a list of floats."""
+    def sum(self, *values: float) -> list[float]:
+        """Add numbers up over all ranks."""
         if self.count == 1:
             return list(values)
-        return self._sum(Tensor(np.array(values, np.float32))).asnumpy().tolist()
+        (total,) = self._sum(ms.Tensor(np.array(values, np.float32)))
+        return total.asnumpy().tolist()
 
-    def any(self, flag):
+    def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
         return self.sum(float(flag))[0] > 0
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until every rank is here."""
         self.sum(0.0)
 
-    def mean_of(self, parameters):
-        """Set parameters, which ranks keep each their own of (BN's running averages), to their mean."""
-        if self.count > 1:
-            for parameter in parameters:
-                parameter.set_data(self._sum(parameter.value()) / self.count)
+    def share_running_averages(self, net: nn.Cell) -> None:
+        """Set BN's running averages, which each rank keeps of its own batches, to their mean over the ranks."""
+        averages = [average for average in net.get_parameters() if not average.requires_grad]
+        if self.count > 1 and averages:
+            for average, total in zip(averages, self._sum(*(a.value() for a in averages)), strict=True):
+                average.set_data(total / self.count)
 
 
-class _Sum(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.all_reduce = ops.AllReduce()
-
-    def construct(self, values):
-        return self.all_reduce(values)
-
-
-def join(distribute):
-    """Meet the other processes, if `distribute`. Call after `device.set_device`.
+def join_ranks(distribute: int) -> Ranks:
+    """Meet the other processes of the run, if `distribute`. Call it after `device.set_device`.
 
     Raises UserError if this process was not started as one of several.
     """

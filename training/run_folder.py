@@ -1,4 +1,4 @@
-"""The folder of a training run: one run at a time, what it may go on with, and which checkpoints stay.
+"""The folder of a training run: its files, its lock, and which options may change before the run goes on.
 
     last.ckpt          what the same command goes on from
     best.ckpt          of the lowest validation loss
@@ -12,19 +12,19 @@
 A checkpoint is written whole or not at all, so that each of them can be taken after a run was killed.
 """
 
-import fcntl
 import os
-import re
 import socket
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import yaml
+from filelock import FileLock, Timeout
 
 from common.errors import UserError
 from common.files import whole_file
 from config import NETWORK
 
-# What says which examples a step has: it cannot change in the middle of an epoch.
+# These decide which examples a step has, so they cannot change in the middle of an epoch.
 EPOCH_OPTIONS = (
     "batch_size",
     "ranks",
@@ -36,54 +36,55 @@ EPOCH_OPTIONS = (
     "dynamic_mixing",
     "speed_change",
 )
-# What may be another at each start of the same run without a word.
+# These may differ at each start of the same run without being reported.
 UNCOUNTED_OPTIONS = ("config", "save_folder", "continue_from", "init_from")
 
 
 @contextmanager
-def locked(folder):
+def locked(folder: str) -> Iterator[None]:
     """Make the folder and hold it, so that no second run writes into it.
 
     Raises UserError if it cannot be made or written to, or if another run holds it.
     """
+    path = os.path.join(folder, ".lock")
     try:
         os.makedirs(folder, exist_ok=True)
-        # The system lets go of the lock when the process ends, however it does.
-        file = open(os.path.join(folder, ".lock"), "a+", encoding="utf-8")  # noqa: SIM115
+        open(path, "a").close()
     except OSError as error:
         raise UserError(f"--save_folder {folder}: cannot be written to ({error.strerror}); choose another") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"--save_folder {folder}: another run writes there, {file.read().strip()}; wait for its end, or choose"
-                " another folder"
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"--save_folder {folder}: cannot be locked ({error.strerror}); choose a folder on another disk"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    # The system lets go of it when the process ends, however it does; a "soft" lock's file would stay.
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    try:
+        held = lock.acquire()
+    except Timeout:
+        with open(path, encoding="utf-8") as file:
+            holder = file.read().strip()
+        raise UserError(
+            f"--save_folder {folder}: another run writes there, {holder}; wait for its end, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"--save_folder {folder}: cannot be locked ({error.strerror}); choose a folder on another disk"
+        ) from None
+    with held:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         yield
 
 
-def write_config(folder, options):
-    """Write the effective options, a dict, to config.yaml, which train.py --config takes."""
+def write_config(folder: str, options: dict) -> None:
+    """Write the effective options to config.yaml, which train.py --config takes."""
     stated = {name: value for name, value in options.items() if name not in UNCOUNTED_OPTIONS}
     with whole_file(os.path.join(folder, "config.yaml")) as partial, open(partial, "w", encoding="utf-8") as file:
         yaml.safe_dump(stated, file, sort_keys=False)
 
 
-def changes(path, then, now, in_epoch):
-    """What is not as it was when a run stopped: a list of lines.
+def changes(path: str, then: dict, now: dict, in_epoch: bool) -> list[str]:
+    """What is not as it was when a run stopped, a line each.
 
     Args:
         path: of the checkpoint, for the message.
-        then, now: options, dicts.
+        then, now: options.
         in_epoch: whether the checkpoint was written in the middle of an epoch.
 
     Raises UserError for changes that would make nonsense.
@@ -113,24 +114,3 @@ def changes(path, then, now, in_epoch):
                     " --continue_from in another --save_folder"
                 )
     return lines
-
-
-def epoch_file(epoch):
-    """Name of the checkpoint of an epoch, counted from 1."""
-    return f"epoch_{epoch:04d}.ckpt"
-
-
-def best_epochs(valid_losses, number):
-    """The epochs, from 1, of the lowest losses: at most `number`, the best first."""
-    return [1 + epoch for epoch in sorted(range(len(valid_losses)), key=valid_losses.__getitem__)[:number]]
-
-
-def drop_old(folder, valid_losses, latest, best):
-    """Remove the checkpoints of epochs, except those of the `latest` and of the `best` ones, both numbers."""
-    epochs = len(valid_losses)
-    kept = {*range(epochs - latest + 1, epochs + 1), *best_epochs(valid_losses, best)}
-    for file in os.listdir(folder):
-        match = re.fullmatch(r"epoch_(\d{4,})\.ckpt", file)
-        if match and int(match[1]) <= epochs and int(match[1]) not in kept:
-            with suppress(OSError):
-                os.remove(os.path.join(folder, file))

@@ -1,17 +1,19 @@
 """What the training options ask for: whether they go together, the learning rate of a step, and when to stop.
 
-The learning rate and the end are functions of the options, the step and the validation losses so far, and of nothing
-else, so that a run that went on has what one that did not stop would have.
+The learning rate and the end depend on the options, the step and the validation losses so far alone, so that a run that
+went on has what one that did not stop would have.
 """
 
+import argparse
 import math
+from collections.abc import Sequence
 
 from common.command_line import require_positive
 from common.errors import UserError
 from config import TRAINING
 
 
-def check_training(args):
+def check_training(args: argparse.Namespace) -> None:
     """Raise UserError for training options that make no sense, alone or together."""
     require_positive(args, "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience")
     require_positive(args, "max_bad_steps")
@@ -43,7 +45,7 @@ def check_training(args):
         )
 
 
-def check_dynamic_mixing(args):
+def check_dynamic_mixing(args: argparse.Namespace) -> None:
     """Raise UserError for options of training that do not go together with --dynamic_mixing, or need it."""
     if args.speed_change and not args.dynamic_mixing:
         raise UserError(f"--speed_change {args.speed_change}: only --dynamic_mixing uses it; add that")
@@ -55,7 +57,7 @@ def check_dynamic_mixing(args):
         raise UserError("--shuffle 0: --dynamic_mixing draws at random; leave one of them out")
 
 
-def learning_rate(args, valid_losses, step, steps_in_all):
+def learning_rate(args: argparse.Namespace, valid_losses: Sequence[float], step: int, steps_in_all: int) -> float:
     """The learning rate of a step.
 
     Args:
@@ -72,7 +74,7 @@ def learning_rate(args, valid_losses, step, steps_in_all):
     return rate * min(1, (step + 1) / (args.warmup + 1))
 
 
-def halvings(valid_losses, patience):
+def halvings(valid_losses: Sequence[float], patience: int) -> int:
     """How often `patience` epochs in a row brought no improvement; each halving begins a new count."""
     number, best, waited = 0, math.inf, 0
     for loss in valid_losses:
@@ -85,7 +87,7 @@ def halvings(valid_losses, patience):
     return number
 
 
-def why_over(args, valid_losses):
+def why_over(args: argparse.Namespace, valid_losses: Sequence[float]) -> str | None:
     """Why training is over after these epochs, or None."""
     if len(valid_losses) >= args.epochs:
         return f"{len(valid_losses)} epochs are done (--epochs {args.epochs})"

@@ -1,34 +1,41 @@
-"""The loss of the validation set, whichever rank works it out."""
+"""The loss of the validation set, which the ranks work out together."""
+
+import argparse
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
+from corpus.bad_files import BadFiles
+from corpus.index import Index
 from data import whole_batches
 from loss import pairwise_si_snr
+from model import ConvTasNet
 from network_define import NetWithLoss
+from training.ranks import Ranks
 
 
 class Validation:
-    """Mean loss in dB over the utterances of a validation set, each separated whole; the ranks share them.
+    """Mean loss in dB over the mixtures of a validation set, each separated whole; the ranks share them.
 
     Args:
-        net: model.ConvTasNet.
-        index: a corpus.index.Index.
+        net: the network that is trained.
+        index: the mixtures of the validation set.
         args: options of the groups "training_data" and "data".
-        ranks: ranks.Ranks.
-        bad_files: corpus.bad_files.BadFiles.
+        ranks: the processes of the run.
+        bad_files: where files that cannot be read are counted.
     """
 
-    def __init__(self, net, index, args, ranks, bad_files):
+    def __init__(self, net: ConvTasNet, index: Index, args: argparse.Namespace, ranks: Ranks, bad_files: BadFiles):
         # A cell of its own: switching one between training and not would compile it anew every epoch.
         self.net_with_loss = NetWithLoss(net)
         self.batches = whole_batches(index, args.batch_size, args.num_workers, args.cv_maxlen, ranks.share, bad_files)
         self.path, self.sources, self.ranks = index.path, index.sources, ranks
         self.mixture_si_snr = None  # dB of the mixtures as they are, once known
 
-    def __call__(self):
+    def __call__(self) -> float:
         """Returns the loss. Raises UserError if it is not finite."""
         self.net_with_loss.set_train(False)
         loss, mixtures, unprocessed = 0.0, 0, 0.0
@@ -52,12 +59,12 @@ class Validation:
             )
         return loss / mixtures
 
-    def improvement(self, loss):
-        """SI-SNR improvement in dB that a loss amounts to."""
+    def improvement(self, loss: float) -> float:
+        """The SI-SNR improvement in dB that a loss amounts to, once the mixtures' own SI-SNR is known."""
         return -loss - self.mixture_si_snr
 
 
-def fill_up(batch, batch_size):
+def fill_up(batch: Sequence[ms.Tensor], batch_size: int) -> Sequence[ms.Tensor]:
     """Fill a smaller last batch up with silence of length 0, which the loss leaves out: a new shape would be compiled.
 
     Takes and returns mixture [M, T], lengths [M] and sources [M, C, T].

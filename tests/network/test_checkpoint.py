@@ -10,7 +10,6 @@ from common.errors import UserError
 from model import ConvTasNet, load_model
 from network.checkpoint import average_weights, publish, read_checkpoint, restore, write_checkpoint
 from network.options import NetworkOptions
-from training.warm_start import restore_fitting
 
 OPTIONS = NetworkOptions(N=12, L=8, B=6, H=8, X=2, R=1, C=3, Sc=5, bias=1, norm_type="BN", padding="both")
 
@@ -151,19 +150,6 @@ def test_bad_place_to_write(net, tmp_path, name):
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert not list(tmp_path.iterdir())
-
-
-def test_what_has_no_place_is_said_and_what_fits_nothing_is_refused(net):
-    names = dict(net.parameters_and_names())
-    parameters = {"decoder.weight": ms.Tensor(np.full((12, 8), 0.5, np.float32)), "old": ms.Tensor([1.0])}
-    lines = restore_fitting(list(names.items()), parameters | {"optimizer.moment": ms.Tensor([1.0])}, "a.ckpt")
-    assert (names["decoder.weight"].asnumpy() == 0.5).all()
-    assert lines[0] == f"a.ckpt: began with its weights, 1 of the {len(names)} of this network"
-    assert "a.ckpt: has none: encoder.weight (12, 8) begins anew" in lines
-    assert lines[-1] == "a.ckpt: old has no place in this network"
-    assert len(lines) == 1 + len(names) - 1 + 1
-    with pytest.raises(UserError, match="none of its layers has the shape"):
-        restore_fitting(list(names.items()), {"old": ms.Tensor([1.0])}, "a.ckpt")
 
 
 def test_published_weights_are_half_as_large_and_all_that_is_needed(net, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import UserError
 from common.wording import duration
-from training.progress import EpochBar, Watch, draw
+from training.progress import EpochBar, Watch, draw_curves
 
 EPOCH = {"epoch": 1, "train_loss": 3.0, "valid_loss": 2.0, "valid_si_snri": 1.0}
 
@@ -23,14 +23,14 @@ def test_history_is_written_anew_as_it_is(tmp_path):
     """So that lines of epochs that a kill undid do not stay."""
     (tmp_path / "history.jsonl").write_text("an epoch that a kill undid\n" * 5)
     history = [EPOCH, EPOCH | {"epoch": 2, "train_loss": 1.5}]
-    Watch(tmp_path, is_first=True).show(history)
+    Watch(tmp_path, is_first=True).record(history)
     assert [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()] == history
 
 
 def test_other_ranks_write_and_print_nothing(tmp_path, capsys):
     watch = Watch(tmp_path, is_first=False)
-    watch.say("text")
-    watch.show([EPOCH])
+    watch.log("text")
+    watch.record([EPOCH])
     with EpochBar(watch, 0, 3, 0) as bar:
         bar.step(1.0, 1.0, 0.1, 2.0, 1)
     assert list(tmp_path.iterdir()) == []
@@ -39,11 +39,11 @@ def test_other_ranks_write_and_print_nothing(tmp_path, capsys):
 
 def test_curves_have_a_line_for_what_there_is():
     """An average that was asked for later has a curve from there on."""
-    loss, improvement = draw([EPOCH, EPOCH | {"ema_valid_loss": 1.0, "ema_valid_si_snri": 2.0}]).axes
+    loss, improvement = draw_curves([EPOCH, EPOCH | {"ema_valid_loss": 1.0, "ema_valid_si_snri": 2.0}]).axes
     assert [len(axes.lines) for axes in (loss, improvement)] == [3, 2]
     assert [line.get_label() for line in loss.lines] == ["training", "validation", "validation, moving average"]
     assert loss.lines[0].get_ydata().tolist() == [3, 3]
-    assert [len(axes.lines) for axes in draw([EPOCH]).axes] == [2, 1]
+    assert [len(axes.lines) for axes in draw_curves([EPOCH]).axes] == [2, 1]
 
 
 def test_estimate_comes_once_after_ten_steps(tmp_path, capsys):

@@ -97,7 +97,7 @@ def test_a_killed_rank_ends_the_job_with_its_name_and_the_job_goes_on(index, tmp
 
 
 @pytest.mark.slow
-def test_a_mistake_is_told_and_ends_all_ranks(index, tmp_path):
+def test_a_mistake_is_reported_and_ends_all_ranks(index, tmp_path):
     status, output = Job(tmp_path, *command(index, tmp_path / "run", *STEPS, "--lr", "0")).end()
     assert status == 1
     assert re.search(r"^error: --lr 0\.0: must be above 0$", output, re.M)

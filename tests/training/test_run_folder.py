@@ -1,6 +1,8 @@
-"""training/run_folder.py: the lock, changed options, and which checkpoints stay."""
+"""training/run_folder.py: the lock, changed options, and the configuration."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from common.command_line import parse
 from common.errors import UserError
-from training.run_folder import best_epochs, changes, drop_old, epoch_file, locked, write_config
+from training.run_folder import changes, locked, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 THEN = {
@@ -30,18 +32,28 @@ THEN = {
 }
 
 
-def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path):
-    with locked(tmp_path), pytest.raises(UserError, match=r"another run writes there, process \d+ on \S+; "):  # noqa: SIM117
-        with locked(tmp_path):
+def hold_in_another_process(folder, then="pass"):
+    """Hold the folder in another process, which then runs a statement; returns what it left."""
+    code = f"import os, signal, sys\nfrom training.run_folder import locked\nwith locked(sys.argv[1]): {then}"
+    return subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_second_run_is_refused_and_names_the_first(tmp_path):
+    first = f"process {os.getpid()} on {socket.gethostname()}"
+    with locked(tmp_path):
+        for _ in range(2):  # the first refusal leaves the holder's name
+            refused = hold_in_another_process(tmp_path)
+            assert refused.returncode == 1
+            assert f"another run writes there, {first}; wait for its end" in refused.stderr.splitlines()[-1]
+        with pytest.raises(UserError, match=f"another run writes there, {first}; "), locked(tmp_path):
             pass
+    assert hold_in_another_process(tmp_path).returncode == 0
     with locked(tmp_path):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    code = "import os, signal, sys\nfrom training.run_folder import locked\n"
-    code += "with locked(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
-    assert subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT).returncode == -signal.SIGKILL
+    assert hold_in_another_process(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)").returncode == -signal.SIGKILL
     with locked(tmp_path):
         pass
 
@@ -88,20 +100,6 @@ def test_what_cannot_change_in_the_middle_of_an_epoch(change):
 
 def test_twice_the_devices_with_half_the_batch_go_on_in_the_middle_of_an_epoch():
     assert len(changes("last.ckpt", THEN, THEN | {"batch_size": 2, "ranks": 2}, in_epoch=True)) == 2
-
-
-def test_latest_and_best_epochs_stay(tmp_path):
-    losses = [5, 1, 4, 2, 3, 6]
-    assert best_epochs(losses, 2) == [2, 4]
-    for epoch in range(1, 8):  # the seventh was written by a run that was killed before last.ckpt knew of it
-        (tmp_path / epoch_file(epoch)).touch()
-    others = ["last.ckpt", "best.ckpt", "ema.ckpt", "average.ckpt", "epoch_x.ckpt", "epoch_0001.ckpt.bak"]
-    for name in others:
-        (tmp_path / name).touch()
-    drop_old(tmp_path, losses, latest=2, best=2)
-    assert {file.name for file in tmp_path.iterdir()} == {*map(epoch_file, (2, 4, 5, 6, 7)), *others}
-    drop_old(tmp_path, losses, latest=0, best=0)
-    assert {file.name for file in tmp_path.iterdir()} == {epoch_file(7), *others}
 
 
 def test_the_saved_configuration_gives_the_same_options(tmp_path):
