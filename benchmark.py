@@ -48,18 +48,8 @@ from network.options import NetworkOptions
 # below what the process that started it had then.
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
-RECORDED_OPTIONS = (
-    "engine",
-    "batch",
-    "seconds",
-    "chunk",
-    "sample_rate",
-    "rounds",
-    "warmup",
-    "num_workers",
-    "device_target",
-    *NETWORK,
-)
+RECORDED_OPTIONS = ("engine", "batch", "seconds", "chunk", "sample_rate", "rounds", "warmup", "num_workers")
+RECORDED_OPTIONS += ("device_target", *NETWORK)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -43,15 +43,8 @@ def print_lines(lines: dict[str, dict[str, float]]) -> None:
 
 def print_formats(formats: list[dict[str, Any]], consumption: float) -> None:
     """Print the speed of the input pipeline, beside the seconds of audio that a step consumes in a second."""
-    header = [
-        "files",
-        "examples per s",
-        "s of audio per s",
-        "minimum",
-        "times the step's",
-        "resident GB after each epoch",
-    ]
-    table = [header]
+    header = ["files", "examples per s", "s of audio per s", "minimum", "times the step's"]
+    table = [[*header, "resident GB after each epoch"]]
     for row in formats:
         cells = [row["format"], f"{row['examples_per_second']:.0f}", f"{row['median']:.0f}", f"{row['minimum']:.0f}"]
         cells.append(f"{row['median'] / consumption:.0f}")
