@@ -12,6 +12,7 @@ import soundfile
 from test_model import network as random_network
 from test_model import pynative  # noqa: F401, a fixture for all tests here: many shapes would be compiled
 
+import separate
 from common.errors import UserError
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
@@ -147,19 +148,27 @@ def test_standard_streams(checkpoint):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (b"not a wav", b"not wav"),
-        (as_wav(np.zeros(100), 16000), b"16000 Hz"),
-        (as_wav(np.zeros((100, 2))), b"2 channels"),
-        (as_wav(np.full(100, np.nan, np.float32)), b"NaN"),
+        (as_wav(np.zeros(100), 16000), "16000 Hz"),
+        (as_wav(np.zeros((100, 2))), "2 channels"),
+        (as_wav(np.full(100, np.nan, np.float32)), "NaN"),
     ],
-    ids=["text", "rate", "stereo", "nan"],
+    ids=["rate", "stereo", "nan"],
 )
-def test_bad_standard_input_is_one_line(checkpoint, given, message):
-    done = separate_standard_input(checkpoint, given)
+def test_bad_standard_input_is_refused(checkpoint, tmp_path, monkeypatch, given, message):
+    (tmp_path / "given.wav").write_bytes(given)
+    with open(tmp_path / "given.wav", "rb") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        with pytest.raises(UserError, match=message) as error:
+            separate.main(["--model_path", checkpoint, "--device_target", "CPU", "--streaming", "-"])
+    assert str(error.value).startswith("standard input: ") and "\n" not in str(error.value)
+
+
+def test_bad_standard_input_is_one_line(checkpoint):
+    done = separate_standard_input(checkpoint, b"not a wav")
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith(b"error: ")]
     assert len(lines) == 1
-    assert message in lines[0]
+    assert b"standard input: not wav" in lines[0]
     assert b"Traceback" not in done.stderr
 
 
@@ -185,7 +194,5 @@ def test_an_output_that_nobody_reads_on_is_one_line(checkpoint, options, tmp_pat
      "--chunk", "5"]],
 )  # fmt: skip
 def test_options_that_do_not_go_together(options):
-    import separate
-
     with pytest.raises(UserError):
         separate.main([*options, "--model_path", "any", "--device_target", "CPU"])
