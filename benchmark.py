@@ -18,6 +18,7 @@ times are compared pair by pair. The peer knows the options N, L, B, H, P, X, R 
 Prints a table and, as the last line, all that was measured as JSON.
 """
 
+import argparse
 import json
 import math
 import os
@@ -27,8 +28,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -41,11 +44,11 @@ from common.errors import UserError, run
 from config import DEVICE, NETWORK
 from network.options import NetworkOptions
 
-# benchmarks/workloads.py is imported where it is needed: it brings MindSpore, and the peak memory that the system tells
-# of a process is never below what the process that started it had then.
+# What brings MindSpore is imported where it is needed: the peak memory that the system reports for a process is never
+# below what the process that started it had then.
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
-TOLD = (
+RECORDED_OPTIONS = (
     "engine",
     "batch",
     "seconds",
@@ -59,18 +62,22 @@ TOLD = (
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "benchmark", "data", "network", "device", argv=argv)
     if args.chart:
         draw_chart(args.results, args.chart)
         return
-    check(args)
+    check_options(args)
     if args.serve:
         from benchmarks.workloads import serve
 
         serve(args)
         return
-    record = {"what": args.what, "options": {name: getattr(args, name) for name in TOLD}, "machine": machine(args)}
+    record = {
+        "what": args.what,
+        "options": {name: getattr(args, name) for name in RECORDED_OPTIONS},
+        "machine": machine(args),
+    }
     measure = {"data": measure_pipeline, "stream": measure_stream}.get(args.what, measure_lengths)
     record |= measure(args)
     print(json.dumps(record))
@@ -78,7 +85,7 @@ def main(argv=None):
         append_line(args.results, json.dumps(record))
 
 
-def check(args):
+def check_options(args: argparse.Namespace) -> None:
     """Raise UserError for options that make no sense, before anything is started."""
     require_positive(args, "batch", "rounds", "sample_rate", "num_workers", "chunk")
     NetworkOptions.of(args)
@@ -98,7 +105,7 @@ def check(args):
         append_line(args.results)
 
 
-def check_peer(args):
+def check_peer(args: argparse.Namespace) -> None:
     """Raise UserError if the peer cannot be started, or cannot do what is asked."""
     if not args.peer:
         if args.peer_python or args.engine != "eager":
@@ -117,7 +124,7 @@ def check_peer(args):
             )
 
 
-def append_line(path, line=None):
+def append_line(path: str, line: str | None = None) -> None:
     """Append a line to a file; None only sees whether it can be written. Raises UserError if not."""
     try:
         with open(path, "a", encoding="utf-8") as file:
@@ -126,7 +133,7 @@ def append_line(path, line=None):
         raise UserError(f"--results {path}: cannot be written ({error.strerror}); choose another file") from None
 
 
-def machine(args):
+def machine(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on: processor, cores and versions."""
     facts = {"cpu": processor(), "cores": os.cpu_count(), "system": platform.system()}
     facts |= {"python": platform.python_version()} | {name: version(name) for name in ("mindspore", "numpy")}
@@ -137,8 +144,8 @@ def machine(args):
     return facts
 
 
-def processor():
-    """The processor's model, as far as the system tells."""
+def processor() -> str:
+    """The processor's model, as far as the system names it."""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -146,21 +153,23 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-def own_command(args, what, seconds):
+def own_command(args: argparse.Namespace, what: str, seconds: float) -> list[str]:
+    """The command that times `what` here, at this length."""
     options = [f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", "chunk", *NETWORK)]
     options += [f"--{name}={getattr(args, name)}" for name in DEVICE if getattr(args, name) is not None]
     script = os.path.abspath(__file__)
     return [sys.executable, script, "--serve", f"--what={what}", f"--seconds={seconds}", *options]
 
 
-def peer_command(args, seconds):
+def peer_command(args: argparse.Namespace, seconds: float) -> list[str]:
+    """The command that times the peer, at this length."""
     options = [f"--{name}={getattr(args, name)}" for name in ("what", "engine", "batch", "warmup", *PEER_LETTERS)]
     options += [f"--seconds={seconds}", f"--sample-rate={args.sample_rate}"]
     return [args.peer_python or sys.executable, args.peer, "--serve", *options]
 
 
-def commands(args, seconds):
-    """Who is timed at this length: {name: command}."""
+def commands(args: argparse.Namespace, seconds: float) -> dict[str, list[str]]:
+    """The parties that are timed at this length: {name: command}."""
     if args.what == "products":
         return {what: own_command(args, what, seconds) for what in ("forward", "products")}
     if args.what in ("evaluate", "equal"):
@@ -171,10 +180,10 @@ def commands(args, seconds):
     return parties
 
 
-def measure_lengths(args):
+def measure_lengths(args: argparse.Namespace) -> dict[str, Any]:
     """Time every length of `args.seconds`, with new processes for each, and print the table.
 
-    Returns {"rows": one dict a length, "lines": how straight their growth is, None of less than three lengths}.
+    Returns {"rows": one dict a length, "lines": how straight their growth is, None for less than three lengths}.
     """
     rows = []
     for seconds in args.seconds:
@@ -189,12 +198,12 @@ def measure_lengths(args):
     return {"rows": rows, "lines": lines}
 
 
-def measure_pipeline(args):
+def measure_pipeline(args: argparse.Namespace) -> dict[str, Any]:
     """Time reading training batches of noise in every way there is, and a step of training, and print the table.
 
     Returns {"formats": one dict a way, "step": the step's result}.
     """
-    from benchmarks.workloads import time_epoch, write_routes
+    from benchmarks.pipeline import time_epoch, write_routes
 
     formats = []
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +220,7 @@ def measure_pipeline(args):
     return {"formats": formats, "step": step}
 
 
-def measure_stream(args):
+def measure_stream(args: argparse.Namespace) -> dict[str, Any]:
     """Time the chunks of a stream in a process that computes on one core, and print the table.
 
     Returns {"stream": the result, with the seconds that 99 of 100 chunks stay below}.

@@ -1,17 +1,14 @@
 """Every option of every script, once: its name, default, unit and meaning.
 
 A script asks for the groups it needs, `parse(__doc__, "network", "training", ...)`, and gets their values. Names of
-several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option.
+several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option. The
+options that only benchmark.py has stand in benchmarks/options.py.
 
-The paper's letters (arXiv 1809.07454, table I) mean the same in every file:
-
-    N   filters of the encoder and decoder            L   samples in a filter; the hop is L / 2
-    B   channels of the bottleneck and residual path  H   channels inside a convolutional block
-    Sc  channels of the skip path, 0 for none         P   taps of the depthwise convolution
-    X   blocks in a repeat, dilations 1 to 2^(X-1)    R   repeats
-    C   speakers                                      M   mixtures in a batch
-    T   samples of a mixture                          K   frames of a mixture
+The paper's letters (arXiv 1809.07454, table I) mean the same in every file: N, L, B, Sc, H, P, X, R and C as NETWORK
+says, M mixtures in a batch, T samples and K frames of a mixture.
 """
+
+from benchmarks.options import BENCHMARK
 
 NETWORK = {
     "N": dict(type=int, default=512, help="filters of the encoder and decoder"),
@@ -69,7 +66,7 @@ ON_BAD_FILE = dict(
 
 TRAINING_DATA = {
     "train_dir": dict(required=True, help="training set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
-    "valid_dir": dict(required=True, help="validation set, likewise"),
+    "valid_dir": dict(required=True, help="validation set, in either form"),
     "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
     "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
     "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
@@ -155,7 +152,8 @@ TRAINING = {
 
 MODEL_FILE = {
     "model_path": dict(
-        default=None, help="checkpoint written by train.py or convert.py; default: that of checkpoints/, which is said"
+        default=None,
+        help="checkpoint written by train.py or convert.py; default: one of checkpoints/, which is printed",
     ),
 }
 
@@ -219,14 +217,14 @@ EXPORTED_FILE = {
 
 INFERENCE = {
     "data_dir": EVALUATION["data_dir"],
-    "pieces_dir": dict(required=True, help="folder for the pieces, or of them, and of pieces.json, which tells them"),
+    "pieces_dir": dict(required=True, help="folder of the pieces and of pieces.json, which says where they lie"),
 }
 
 INFERENCE_RESULT = {
     "estimates_dir": dict(required=True, help="folder of what ascend310_infer's main made of the pieces"),
-    "csv": dict(default="results.csv", help="file of one row an utterance"),
+    "csv": dict(default="results.csv", help="file of one row a mixture"),
     "compare_whole": dict(
-        type=int, choices=(0, 1), default=1, help="1: also evaluate whole utterances, with the checkpoint in Python"
+        type=int, choices=(0, 1), default=1, help="1: also evaluate whole mixtures, with the checkpoint in Python"
     ),
 }
 
@@ -240,7 +238,11 @@ CONVERSION = {
     "encoder_relu": NETWORK["encoder_relu"] | dict(default=None),
     "sample_rate": dict(type=int, default=None, help="samples a second of the audio that the network is for"),
 }
-POSITIONAL = ("files", "in_file", "out_file")
+
+PUBLICATION = {
+    "in_file": dict(metavar="SOURCE", help="checkpoint that train.py or convert.py wrote"),
+    "out_file": dict(metavar="TARGET", help="checkpoint to write"),
+}
 
 PREPARATION = {
     "in_dir": dict(default=None, help="LibriMix folder (any level of it), or a folder of tr, cv, tt with mix, s1, s2"),
@@ -267,32 +269,8 @@ CORPUS = {
     "out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing"),
 }
 
-BENCHMARK = {
-    "what": dict(
-        choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "data", "stream"),
-        default="forward",
-        help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
-        " products alone; network: separating 100 utterances of 100 lengths; evaluate: that, and with SI-SNR and SDR"
-        " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; data: reading"
-        " training batches; stream: a causal network on one core, a chunk of a stream a round",
-    ),
-    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate: recordings"),
-    "seconds": dict(
-        type=float,
-        nargs="+",
-        default=[4.0],
-        help="seconds of a mixture, of evaluate on average; several are timed one by one",
-    ),
-    "chunk": dict(type=float, default=20.0, help="milliseconds of a chunk of stream"),
-    "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs; of stream: chunks"),
-    "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
-    "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),
-    "peer_python": dict(default=None, metavar="FILE", help="Python that runs the peer; default: this one"),
-    "engine": dict(choices=("eager", "compile"), default="eager", help="how the peer runs its network"),
-    "results": dict(default=None, metavar="FILE", help="append the results to this file, a JSON object a line"),
-    "chart": dict(default=None, metavar="FILE", help="time nothing, but draw the results so far into this PNG file"),
-    "serve": dict(action="store_true", help="be timed: run one round for each line of standard input"),
-}
+# Options that are given by their place on the command line, without a name.
+POSITIONAL = ("files", "in_file", "out_file")
 
 GROUPS = {
     "network": NETWORK,
@@ -308,6 +286,7 @@ GROUPS = {
     "inference": INFERENCE,
     "inference_result": INFERENCE_RESULT,
     "conversion": CONVERSION,
+    "publication": PUBLICATION,
     "preparation": PREPARATION,
     "corpus": CORPUS,
     "benchmark": BENCHMARK,

@@ -7,12 +7,15 @@ kaituoxu is github.com/kaituoxu/Conv-TasNet. A .pth, .pt or .bin file is read by
 script needs), weights only, so that nothing in it is run. An .npz file holds `state/NAME` arrays and `meta`, JSON of
 the source's arguments. Sizes are read off the weights; what weights cannot tell comes from the options, else from
 the file's own arguments, else it is what the source's constructor takes by default, and is printed. A file of weights
-alone says nothing: torchaudio's own, of CONVTASNET_BASE_LIBRI2MIX, has relu masks, which is not the default there.
+alone states no arguments: torchaudio's own, CONVTASNET_BASE_LIBRI2MIX, has relu masks, which is not the default there.
 """
 
+import argparse
 import json
 import os
 import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from device import set_device
 
@@ -23,20 +26,20 @@ from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from model import ConvTasNet, parameter_count
 from network.checkpoint import write_checkpoint
-from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights
+from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "conversion", "device", argv=argv)
-    check(args)
+    check_options(args)
     set_device(args.device_target, args.device_id)
     state, found = read_weights(args.in_file)
-    net = build(args.source, state, choose_arguments(args, found), found.get("stride"), args.in_file)
+    net = build(args.source, state, choose_arguments(args, found), args.in_file)
     write_checkpoint(args.out_file, net)
     print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
 
 
-def check(args):
+def check_options(args: argparse.Namespace) -> None:
     """Raise UserError for options that make no sense, or that the source's weights or code settle themselves."""
     for name in ARGUMENTS:
         if getattr(args, name) is not None and name not in DEFAULTS[args.source]:
@@ -45,17 +48,16 @@ def check(args):
         require_positive(args, "sample_rate")
 
 
-def build(source, state, arguments, stride, path):
-    """The network that a source's weights are of, with them.
+def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) -> ConvTasNet:
+    """The network that a source's weights belong to, with these weights.
 
     Args:
-        source: key of SOURCES.
-        state: Weights.
-        arguments: of `choose_arguments`.
-        stride: samples from frame to frame, None if the file does not tell.
+        source: key of network.ports.SOURCES.
+        state: arrays by the source's own names.
+        arguments: what `choose_arguments` returned.
         path: of the file, for the message.
 
-    Returns model.ConvTasNet. Raises UserError if they are another network's weights, or it cannot be built here.
+    Raises UserError if they are another network's weights, or if the network cannot be built here.
     """
     try:
         weights, options = SOURCES[source](state, arguments)
@@ -64,19 +66,19 @@ def build(source, state, arguments, stride, path):
         raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None
     except UserError as error:
         raise UserError(f"{path}: its network cannot be built here ({error})") from None
-    unused = sorted(name for name in state.keys() - state.used if not name.endswith("num_batches_tracked"))
-    if unused:
+    if unused := state.unused():
         raise UserError(f"{path}: {', '.join(unused[:3])} has no place in {source}'s Conv-TasNet; is --source right?")
-    if stride not in (None, options.hop):
-        raise UserError(f"{path}: its frames of {options.L} samples are {stride} apart; here that is always half")
     net = ConvTasNet(options, sample_rate)
     set_weights(net, weights, path)
     return net
 
 
-def choose_arguments(args, found):
-    """What weights cannot tell, by our names: from the options, the file's arguments or the source's defaults."""
-    chosen = {}
+def choose_arguments(args: argparse.Namespace, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What weights cannot tell, by our names: from the options, the file's arguments or the source's defaults.
+
+    Returns it together with all that the file states. Prints where an option overrules the file, and each default.
+    """
+    chosen = dict(found)
     for name, default in DEFAULTS[args.source].items():
         in_file = next((key for key in ARGUMENTS[name] if key in found), None)
         if getattr(args, name) is not None:
@@ -91,8 +93,8 @@ def choose_arguments(args, found):
     return chosen
 
 
-def set_weights(net, weights, path):
-    """Set every parameter of a network from numpy arrays by name; UserError unless names and shapes agree."""
+def set_weights(net: ConvTasNet, weights: Mapping[str, np.ndarray], path: str) -> None:
+    """Set every parameter of a network from arrays by name. Raises UserError unless names and shapes agree."""
     parameters = dict(net.parameters_and_names())
     if parameters.keys() != weights.keys():
         name = min(parameters.keys() ^ weights.keys())
@@ -105,8 +107,8 @@ def set_weights(net, weights, path):
         parameter.set_data(ms.Tensor(value.astype(np.float32)))
 
 
-def read_weights(path):
-    """Read a file of weights: `Weights` by the source's own names, and a dictionary of its arguments.
+def read_weights(path: str) -> tuple[Weights, dict[str, Any]]:
+    """Read a file of weights: its arrays by the source's own names, and a dictionary of its arguments.
 
     Raises UserError if the file is missing, damaged or holds no weights.
     """
@@ -115,12 +117,10 @@ def read_weights(path):
     state, arguments = _read_npz(path) if path.endswith(".npz") else _read_torch(path)
     if not state:
         raise UserError(f"{path}: holds no weights")
-    if any(name.endswith("running_mean") for name in state):
-        arguments = {**arguments, "norm_type": "BN"}  # no other norm has it
-    return state, arguments
+    return state, arguments | stated_by_weights(state)
 
 
-def _read_npz(path):
+def _read_npz(path: str) -> tuple[Weights, dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             state = Weights((n.removeprefix("state/"), file[n]) for n in file.files if n.startswith("state/"))
@@ -129,7 +129,7 @@ def _read_npz(path):
         raise UserError(f"{path}: not a whole .npz file of weights ({error})") from None
 
 
-def _read_torch(path):
+def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
     try:
         import torch
     except ImportError:

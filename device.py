@@ -16,7 +16,7 @@ import mindspore as ms
 from common.errors import UserError, first_line
 
 
-def set_device(device_target=None, device_id=None):
+def set_device(device_target: str | None = None, device_id: int | None = None) -> str:
     """Choose the device, graph mode and what its compiler fuses. Call before any network is built.
 
     Args:
@@ -48,7 +48,7 @@ def set_device(device_target=None, device_id=None):
     return target
 
 
-def _cache_folder():
+def _cache_folder() -> str:
     """Where compiled kernels are kept for the next start; MindSpore would put them into the working directory."""
     parent = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = os.path.join(parent, "conv-tasnet", f"mindspore-{ms.__version__}")

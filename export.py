@@ -25,6 +25,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from device import set_device
@@ -36,15 +37,17 @@ from mindspore import nn
 from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
 from common.files import checksum, whole_file
-from model import load_model
+from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
 TOLERANCE = 1e-4  # of the largest sample
 TRIED_SECONDS = (1.0, 0.37)  # lengths that a file for any length is checked at
 
+Computation = Callable[[np.ndarray], np.ndarray]  # mixtures [M, T] -> estimates [M, C, T]
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "model_file", "export", "device", argv=argv)
     require_positive(args, "batch_size")
     path = target(args.file_name, args.file_format)
@@ -53,7 +56,7 @@ def main(argv=None):
     set_device(args.device_target, args.device_id)
     args.model_path = path_or_shipped(args.model_path)
     net = load_model(args.model_path)
-    length = samples_of(args.length, net.sample_rate)
+    length = parse_length(args.length, net.sample_rate)
     if length is None and args.file_format == "ONNX":
         raise UserError(
             "--length any: MindSpore writes ONNX for one length only; name it, or take --file_format MINDIR"
@@ -66,8 +69,8 @@ def main(argv=None):
     )
 
 
-def samples_of(length, sample_rate):
-    """The samples that --length means; None for "any". Raises UserError if it means none."""
+def parse_length(length: str, sample_rate: int) -> int | None:
+    """The samples that the option --length asks for; None for "any". Raises UserError if it makes no sense."""
     if length == "any":
         return None
     samples = 0
@@ -83,7 +86,7 @@ def samples_of(length, sample_rate):
     return samples
 
 
-def target(file_name, file_format):
+def target(file_name: str, file_format: str) -> str:
     """The path to write, with the format's ending. Raises UserError if it cannot be written."""
     path = file_name.removesuffix(ENDINGS[file_format]) + ENDINGS[file_format]
     folder, name = os.path.split(os.path.abspath(path))
@@ -96,7 +99,7 @@ def target(file_name, file_format):
     return path
 
 
-def require_onnxruntime():
+def require_onnxruntime() -> None:
     """Raise UserError unless what was written can be checked."""
     try:
         import onnxruntime  # noqa: F401
@@ -104,16 +107,16 @@ def require_onnxruntime():
         raise UserError("--file_format ONNX: the file is checked with ONNX Runtime; pip install onnxruntime") from None
 
 
-def export(net, path, file_format, batch_size, length, checkpoint):
-    """Write a network to a file, and what is to be known of it beside: whole and checked, or not at all.
+def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length: int | None, checkpoint: str) -> float:
+    """Write a network to a file, and a description beside it (see above): whole and checked, or not at all.
 
     Args:
-        net: of `model.load_model`.
+        net: the network.
         path: with the format's ending, in a folder that exists.
         file_format: "MINDIR" or "ONNX".
         batch_size: mixtures M that the file takes at once.
         length: their samples T; None, of MINDIR only, for any.
-        checkpoint: file that the network is from.
+        checkpoint: the network's own file.
 
     Returns the largest difference between the file's output and the network's, as a part of the network's largest
     sample. Raises UserError if that is above 1e-4, or if the network cannot be written.
@@ -147,12 +150,12 @@ def export(net, path, file_format, batch_size, length, checkpoint):
     return difference
 
 
-def largest_difference(net, compute, batch_size, length):
-    """What `relative_difference` gives at most for noise of the file's length, or of several where it takes any.
+def largest_difference(net: ConvTasNet, compute: Computation, batch_size: int, length: int | None) -> float:
+    """The largest `relative_difference` for noise of the file's length, or of several where it takes any.
 
     Args:
-        net: takes and gives tensors [M, T] and [M, C, T].
-        compute: takes and gives the like arrays.
+        net: the network.
+        compute: the same network, loaded from the file.
         batch_size: M.
         length: T, or None.
     """
@@ -163,22 +166,24 @@ def largest_difference(net, compute, batch_size, length):
     return float(np.max(differences))  # of NaN and a number NaN
 
 
-def write_mindir(net, path, mixture):
+def write_mindir(net: ConvTasNet, path: str, mixture: ms.Tensor) -> None:
+    """Write a network that takes mixtures of this one's shape, which may have None in it."""
     ms.export(net, mixture, file_name=path, file_format="MINDIR")
 
 
-def load_mindir(path):
-    """What takes mixtures and gives estimates, as arrays."""
+def load_mindir(path: str) -> Computation:
+    """The network in a MindIR file."""
     net = nn.GraphCell(ms.load(path))
     return lambda mixture: net(ms.Tensor(mixture)).asnumpy()
 
 
-def write_onnx(net, path, mixture):
+def write_onnx(net: ConvTasNet, path: str, mixture: ms.Tensor) -> None:
+    """Write a network that takes mixtures of this one's shape."""
     ms.onnx.export(net, mixture, file_name=path, input_names=["mixture"], output_names=["estimates"])
 
 
-def load_onnx(path):
-    """What takes mixtures and gives estimates, as arrays."""
+def load_onnx(path: str) -> Computation:
+    """The network in an ONNX file. Raises RuntimeError if ONNX Runtime cannot take it."""
     import onnxruntime
 
     try:
@@ -191,7 +196,7 @@ def load_onnx(path):
 FORMATS = {"MINDIR": (write_mindir, load_mindir), "ONNX": (write_onnx, load_onnx)}
 
 
-def relative_difference(found, expected):
+def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference of two arrays, as a part of the largest magnitude in `expected`; NaN if either has NaN."""
     if found.shape != expected.shape:
         return float("inf")

@@ -10,19 +10,23 @@
 config.py explains the letters and options. Features are laid out [M, K, channels]; network/layers.py says why.
 """
 
+import os
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, nn, ops
 
+from common.numbers import ceil_div
 from network.checkpoint import read_checkpoint, restore
 from network.layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, before, between, uniform
 from network.norms import NORMS
+from network.options import NetworkOptions
 
 
 class Encoder(nn.Cell):
     """Frames of L samples that overlap by half, each as its products with N filters: [M, T] -> [M, K, N]."""
 
-    def __init__(self, options, random):
+    def __init__(self, options: NetworkOptions, random: np.random.Generator):
         super().__init__()
         self.L, self.N, self.hop, self.padding = options.L, options.N, options.hop, options.padding
         self.relu = options.encoder_relu
@@ -39,7 +43,7 @@ class Encoder(nn.Cell):
             w = ops.relu(w)
         return w.reshape(M, K, self.N)
 
-    def fit(self, mixture, samples):
+    def fit(self, mixture: ms.Tensor, samples: int) -> ms.Tensor:
         """Zeros at the end (or samples cut from it) to make whole frames; with padding "both" a hop in front."""
         # Two hops of zeros are never too few. The operators are the same for every T, which an export may leave open.
         zeros = ops.zeros((mixture.shape[0], 2 * self.hop), mixture.dtype)
@@ -50,7 +54,7 @@ class Encoder(nn.Cell):
 class Decoder(nn.Cell):
     """Each frame as a weighted sum of N basis signals, overlap-added: [M, K, C, N] -> [M, C, T]."""
 
-    def __init__(self, options, random):
+    def __init__(self, options: NetworkOptions, random: np.random.Generator):
         super().__init__()
         self.L, self.N, self.hop, self.padding = options.L, options.N, options.hop, options.padding
         self.weight = Parameter(uniform(random, (options.N, options.L), options.N), name="weight")
@@ -70,7 +74,7 @@ class Decoder(nn.Cell):
 class Block(nn.Cell):
     """One-dimensional convolutional block of the TCN (paper, figure 1.C): [M, K, B] -> residual, skip."""
 
-    def __init__(self, options, dilation, is_last, random):
+    def __init__(self, options: NetworkOptions, dilation: int, is_last: bool, random: np.random.Generator):
         super().__init__()
         norm = NORMS[options.norm_type]
         self.conv_in = PointwiseConv(options.B, options.H, options.bias, random)
@@ -97,7 +101,7 @@ class Block(nn.Cell):
         skip = self.conv_skip(*normed) if self.has_skip else None  # [M, K, Sc]
         return x, skip
 
-    def add_nothing(self):
+    def add_nothing(self) -> None:
         """Set the last weights to zero, so that the block changes nothing until it is trained."""
         for name, parameter in self.parameters_and_names():
             if name.startswith(("conv_residual.", "conv_skip.")):
@@ -107,7 +111,7 @@ class Block(nn.Cell):
 class Separator(nn.Cell):
     """Temporal convolutional network that estimates a mask for each speaker: [M, K, N] -> [M, K, C, N]."""
 
-    def __init__(self, options, random):
+    def __init__(self, options: NetworkOptions, random: np.random.Generator):
         super().__init__()
         self.C, self.N = options.C, options.N
         self.norm = NORMS[options.first_norm](options.N)
@@ -143,12 +147,12 @@ class ConvTasNet(nn.Cell):
     """Separates C speakers.
 
     Args:
-        options: network.options.NetworkOptions.
+        options: sizes, norms and activations.
         sample_rate: samples a second of the audio that the network is for; carried along, not computed with.
         seed: of the initial weights.
     """
 
-    def __init__(self, options, sample_rate, seed=0):
+    def __init__(self, options: NetworkOptions, sample_rate: int, seed: int = 0):
         super().__init__()
         random = np.random.default_rng(seed)
         self.options, self.sample_rate = options, sample_rate
@@ -192,17 +196,17 @@ class ConvTasNet(nn.Cell):
         return estimates * sample_mask.reshape(M, 1, T)
 
 
-def frame_count(samples, hop, padding):
-    """Frames K of so many samples, a number or a float tensor of numbers; at least one."""
+def frame_count(samples: int | ms.Tensor, hop: int, padding: str) -> int | ms.Tensor:
+    """Frames K, at least one, of so many samples: a number, or a float tensor of them, with one result for each."""
     if padding == "both":
-        return -(-samples // hop) + 1
-    whole_hops = samples // hop if padding == "none" else -(-samples // hop)
+        return ceil_div(samples, hop) + 1
+    whole_hops = samples // hop if padding == "none" else ceil_div(samples, hop)
     if isinstance(samples, int):
         return whole_hops - 1 + 2 // (whole_hops + 1)  # at least 1, without a branch: an export may leave T open
     return ops.maximum(whole_hops - 1, 1.0)
 
 
-def overlap_add(frames):
+def overlap_add(frames: ms.Tensor) -> ms.Tensor:
     """Add up frames that overlap by half: [M, K, C, L] -> [M, C, (K + 1) * L / 2]."""
     M, K, C, L = frames.shape
     first, second = frames[..., : L // 2], frames[..., L // 2 :]  # [M, K, C, L / 2]
@@ -211,21 +215,21 @@ def overlap_add(frames):
     return hops.transpose(0, 2, 1, 3).reshape(M, C, (K + 1) * (L // 2))
 
 
-def softmax_over_speakers(masks):
+def softmax_over_speakers(masks: ms.Tensor) -> ms.Tensor:
     """[M, K, C, N], adding up to 1 over C."""
     return ops.softmax(masks, 2)
 
 
-def parameter_count(net):
+def parameter_count(net: nn.Cell) -> int:
     """Trained numbers in a network."""
     return sum(parameter.size for parameter in net.trainable_params())
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike) -> ConvTasNet:
     """Build a network from its checkpoint alone, ready to separate.
 
-    Returns a ConvTasNet with its `options` and `sample_rate`. Raises UserError if the file is missing, damaged or
-    not a checkpoint of this project.
+    It carries the `options` and the `sample_rate` that the checkpoint states. Raises UserError if the file is missing,
+    damaged or not a checkpoint of this project.
     """
     checkpoint = read_checkpoint(path)
     net = ConvTasNet(checkpoint.options, checkpoint.sample_rate)

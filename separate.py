@@ -18,42 +18,45 @@ levels that the network gives, as floats.
 """
 
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 
 from device import set_device
 
 import numpy as np
-from scipy.signal import resample_poly
 
+from common.audio import AudioInfo
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from config import SEPARATION
-from model import load_model
+from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
 from recordings.inputs import STANDARD_STREAM, find_files, output_paths
-from recordings.pieces import joined_estimates, piece_length
+from recordings.pieces import piece_length, separate_in_pieces
+from recordings.resampling import at_rate
 from recordings.separation import separate_files, separate_standard_input, separate_stream
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "model_file", "separation", "device", argv=argv)
-    check(args)
+    check_options(args)
     channel = "mix" if args.channel == "mix" else int(args.channel)
     if args.files == [STANDARD_STREAM]:
-        with redirect_stdout(sys.stderr):  # what is said; the estimates go to the stream itself
-            net = prepare(args)
+        with redirect_stdout(sys.stderr):  # what is printed; the estimates go to standard output's bytes themselves
+            net = load_network(args)
             if args.streaming:
                 separate_stream(net, args.chunk)
             else:
                 separate_standard_input(net, channel, args.encoding)
         return
     files = find_files(args.files)
-    net = prepare(args)
+    net = load_network(args)
     outputs = output_paths(files, args.out_dir, net.options.C, args.overwrite, args.plot)
     separate_files(net, outputs, channel, args.encoding)
 
 
-def check(args):
+def check_options(args: Namespace) -> None:
     """Raise UserError for options that make no sense together, before anything is read."""
     if args.channel != "mix" and not (args.channel.isdecimal() and int(args.channel) > 0):
         raise UserError(f"--channel {args.channel}: must be the number of a channel, from 1, or mix for their mean")
@@ -71,21 +74,22 @@ def check(args):
     require_positive(args, "chunk")
 
 
-def prepare(args):
+def load_network(args: Namespace) -> ConvTasNet:
+    """The network that separates, on its device."""
     set_device(args.device_target, args.device_id)
     return load_model(path_or_shipped(args.model_path, causal=args.streaming))
 
 
-def separate(net, samples, sample_rate):
+def separate(net: ConvTasNet, samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Separate a recording that is in memory.
 
     Args:
-        net: of `model.load_model`, for C speakers.
-        samples: of one channel, float32 [T].
+        net: from `model.load_model`, for C speakers.
+        samples: one channel, float32 [T].
         sample_rate: of the samples, in Hz; they are resampled to the network's rate and back.
 
     Returns the estimates, float32 [C, T], at levels that add up to the recording as closely as gains allow. What is
-    longer than 16 s is separated in pieces and joined, as `pieces.joined_estimates` says. Raises UserError if samples
+    longer than 16 s is separated in pieces and joined, as `pieces.separate_in_pieces` says. Raises UserError if samples
     are not one channel, are none or not finite, or if the network gives NaN.
     """
     samples = np.asarray(samples, np.float32)
@@ -93,11 +97,13 @@ def separate(net, samples, sample_rate):
         raise UserError(f"samples of shape {samples.shape}: must be [T], one channel of at least a sample")
     if not np.isfinite(samples).all():
         raise UserError("samples: have NaN or infinite values; repair them first")
-    mixture = resample_poly(samples, net.sample_rate, sample_rate)  # [T at the network's rate]
-    piece = piece_length(len(mixture), net.sample_rate)
-    stretches = joined_estimates(net, lambda start, length: mixture[start : start + length], len(mixture), piece)
-    estimates = np.concatenate(list(stretches), axis=1)  # [C, T at the network's rate]
-    return resample_poly(estimates, sample_rate, net.sample_rate, axis=1)[:, : len(samples)]
+    info = AudioInfo(len(samples), sample_rate)
+    length = info.frames_at(net.sample_rate)
+    read = at_rate(net.sample_rate, lambda first, stop: samples[first:stop], info)
+    stretches = separate_in_pieces(net, read, length, piece_length(length, net.sample_rate))
+    estimates = np.concatenate([stretch.T for stretch in stretches])  # [T at the network's rate, C]
+    read = at_rate(sample_rate, lambda first, stop: estimates[first:stop], AudioInfo(length, net.sample_rate))
+    return np.ascontiguousarray(read(0, len(samples)).T)
 
 
 if __name__ == "__main__":

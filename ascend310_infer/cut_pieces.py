@@ -1,16 +1,18 @@
-"""Cut the utterances of a test set into the pieces that an exported network takes, for ascend310_infer/.
+"""Cut the mixtures of a test set into the pieces that an exported network takes, for ascend310_infer/.
 
     python -m ascend310_infer.cut_pieces --model_file conv_tasnet.mindir --data_dir index/tt \
         --pieces_dir infer_310/pieces
 
-writes 00000.bin, 00001.bin ..., float32 [batch, length] each, and pieces.json, which tells where in which utterance
-each row comes from. Consecutive pieces of an utterance share a quarter of their length, by which join_pieces.py joins
-their estimates. What is shorter than a piece, and the rest of the last batch, is filled up with zeros, which the
-network takes for silence.
+writes 00000.bin, 00001.bin ..., float32 [batch, length] each, and pieces.json, which says where in which mixture each
+row comes from. Consecutive pieces of a mixture share a quarter of their length, by which join_pieces.py joins their
+estimates. What is shorter than a piece, and the rest of the last batch, is filled up with zeros, which the network
+takes for silence.
 """
 
 import json
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -22,10 +24,13 @@ from common.files import whole_file
 from corpus.loading import load_index
 from recordings.pieces import piece_starts
 
+if TYPE_CHECKING:
+    from corpus.index import Index
+
 SHARED = 0.25  # of a piece, with the next
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "exported_file", "inference", argv=argv)
     facts = read_facts(args.model_file)
     if facts["length"] is None:
@@ -38,33 +43,33 @@ def main(argv=None):
             raise UserError(f"--pieces_dir {args.pieces_dir}: is not empty; take another folder")
     except OSError as error:
         raise UserError(f"--pieces_dir {args.pieces_dir}: cannot be made ({error.strerror})") from None
-    pieces = cut(index.lengths.tolist(), facts["length"], facts["network"].hop)
+    pieces = piece_places(index.lengths.tolist(), facts["length"], facts["network"].hop)
     write_pieces(args.pieces_dir, index, pieces, facts)
-    print(f"{args.pieces_dir}: {len(index)} utterances in {len(pieces)} pieces of {facts['length']} samples")
+    print(f"{args.pieces_dir}: {len(index)} mixtures in {len(pieces)} pieces of {facts['length']} samples")
 
 
-def cut(lengths, piece, hop):
-    """Where the pieces of utterances lie.
+def piece_places(lengths: list[int], piece: int, hop: int) -> list[tuple[int, int]]:
+    """Where the pieces of mixtures lie.
 
     Args:
-        lengths: samples of each utterance.
+        lengths: samples of each mixture.
         piece: samples of a piece.
         hop: what starts are multiples of.
 
-    Returns a list of (utterance, start), in order.
+    Returns a list of (mixture, start), in order: the number of the mixture, from 0, and the first sample in it.
     """
     shared = round(SHARED * piece)
     return [(i, start) for i, length in enumerate(lengths) for start in piece_starts(length, piece, shared, hop)]
 
 
-def write_pieces(folder, index, pieces, facts):
-    """Write the pieces, `batch_size` of them a file, and last pieces.json. Raises UserError if it cannot be."""
+def write_pieces(folder: str, index: "Index", pieces: list[tuple[int, int]], facts: dict) -> None:
+    """Write the pieces, `batch_size` of them a file, and last pieces.json. Raises UserError if that fails."""
     batch_size, length = facts["batch_size"], facts["length"]
     for first in tqdm(range(0, len(pieces), batch_size), desc="cutting", unit="file", disable=None):
         batch = np.zeros((batch_size, length), np.float32)
-        for row, (utterance, start) in zip(batch, pieces[first : first + batch_size], strict=False):
-            samples = min(length, int(index.lengths[utterance]) - start)
-            row[:samples] = index.read(utterance, start, samples)[0]
+        for row, (mixture, start) in zip(batch, pieces[first : first + batch_size], strict=False):
+            samples = min(length, int(index.lengths[mixture]) - start)
+            row[:samples] = index.read(mixture, start, samples)[0]
         with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial:
             batch.tofile(partial)
     description = {
@@ -79,7 +84,7 @@ def write_pieces(folder, index, pieces, facts):
         json.dump(description, stream)
 
 
-def bin_name(number):
+def bin_name(number: int) -> str:
     """The name of a file of pieces."""
     return f"{number:05d}.bin"
 

@@ -7,10 +7,10 @@ from common.files import checksum
 from network.options import NetworkOptions
 
 
-def read_facts(path):
+def read_facts(path: str) -> dict:
     """The facts beside an exported file, a dict of what the head of export.py lists.
 
-    Raises UserError if they are missing or damaged, or are those of another file.
+    `network` is made a NetworkOptions. Raises UserError if they are missing or damaged, or describe another file.
     """
     try:
         with open(f"{path}.json", encoding="utf-8") as stream:
@@ -22,7 +22,7 @@ def read_facts(path):
             f"{error.filename}: cannot be read ({error.strerror}); export.py writes FILE and FILE.json"
         ) from None
     except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path}.json: damaged, or not of export.py; export the network again") from None
+        raise UserError(f"{path}.json: damaged, or not from export.py; export the network again") from None
     if not is_same:
         raise UserError(f"{path}.json: is of another file than {path} now is; export the network again")
     return facts | {"network": network}

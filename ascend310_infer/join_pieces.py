@@ -4,12 +4,15 @@
         --pieces_dir infer_310/pieces --estimates_dir infer_310/estimates
 
 Each piece gets the levels that add up to its mixture, and is joined to the one before it where the two overlap, as
-separate.py does with long recordings. The CSV file has a row an utterance. The last line is the average; the one
-before tells what evaluate.py gives for whole utterances, where the checkpoint that was exported is still in its place.
+separate.py does with long recordings. The CSV file has a row a mixture. The last line is the average; the one before
+says what evaluate.py gives for whole mixtures, where the checkpoint that was exported is still in its place.
 """
 
 import json
 import os
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from device import set_device
 
@@ -20,17 +23,19 @@ from ascend310_infer.cut_pieces import bin_name
 from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
-from common.estimates import mixture_gains
 from common.files import checksum
 from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.summary import scored_rows, write_csv
 from model import load_model
-from recordings.pieces import joined
+from recordings.pieces import join_pieces
+
+if TYPE_CHECKING:
+    from corpus.index import Index
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "exported_file", "inference", "inference_result", "device", argv=argv)
     facts = read_facts(args.model_file)
     index = load_index(args.data_dir, facts["sample_rate"])
@@ -38,7 +43,11 @@ def main(argv=None):
     rows = [
         {"name": name} | measure(audio[0], audio[1:], estimates, index.sample_rate)
         for name, audio, estimates in tqdm(
-            join(index, pieces, args.estimates_dir, facts), "joining", len(index), unit="mixture", disable=None
+            joined_mixtures(index, pieces, args.estimates_dir, facts),
+            "joining",
+            len(index),
+            unit="mixture",
+            disable=None,
         )
     ]
     scored = scored_rows(rows, args.data_dir)
@@ -49,13 +58,13 @@ def main(argv=None):
     print(f"Average SISNR improvement: {average:.2f}")
 
 
-def read_pieces(folder, index, facts):
-    """What pieces.json tells, a list of (utterance, start). Raises UserError if they are of other data."""
+def read_pieces(folder: str, index: "Index", facts: dict) -> list[tuple[int, int]]:
+    """The pieces in pieces.json, a list of (mixture, start). Raises UserError if they are of other data."""
     path = os.path.join(folder, "pieces.json")
     try:
         with open(path, encoding="utf-8") as stream:
             description = json.load(stream)
-        pieces = [(utterance, start) for utterance, start in description["pieces"]]
+        pieces = [(mixture, start) for mixture, start in description["pieces"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run cut_pieces.py again") from None
     expected = {key: facts[key] for key in ("length", "batch_size", "speakers")}
@@ -66,37 +75,33 @@ def read_pieces(folder, index, facts):
     return pieces
 
 
-def join(index, pieces, folder, facts):
-    """Join the estimates of each utterance.
+def joined_mixtures(
+    index: "Index", pieces: list[tuple[int, int]], folder: str, facts: dict
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Join the estimates of each mixture.
 
     Args:
-        index: of `corpus.loading.load_index`.
-        pieces: list of (utterance, start), in order.
+        index: from `corpus.loading.load_index`.
+        pieces: list of (mixture, start), in order.
         folder: where the estimates of the pieces are.
-        facts: of `ascend310_infer.exported.read_facts`.
+        facts: from `ascend310_infer.exported.read_facts`.
 
-    Yields name, audio [1 + C, T] and estimates [C, T] of each utterance. Raises UserError if a file of estimates is
+    Yields name, audio [1 + C, T] and estimates [C, T] of each mixture. Raises UserError if a file of estimates is
     missing, has another size or is damaged.
     """
-    starts = [[] for _ in index.names]  # of each utterance: piece, first sample
-    for piece, (utterance, start) in enumerate(pieces):
-        starts[utterance].append((piece, start))
-    for utterance, name in enumerate(index.names):
-        length = int(index.lengths[utterance])
-        audio = index.read(utterance, 0, length)  # [1 + C, T]
-        estimates = np.zeros((facts["speakers"], 0), np.float32)
-        for piece, start in starts[utterance]:
-            mixture = audio[0, start : start + facts["length"]]
-            latest = read_estimates(folder, piece, facts)[:, : len(mixture)]  # [C, length or less]
-            latest = latest * mixture_gains(latest, mixture)[:, np.newaxis].astype(np.float32)
-            if start:
-                latest = joined(estimates[:, start:], latest)
-            estimates = np.concatenate((estimates[:, :start], latest), axis=1)
-        yield name, audio, estimates
+    places = [[] for _ in index.names]  # of each mixture: piece, first sample
+    for piece, (number, start) in enumerate(pieces):
+        places[number].append((piece, start))
+    for number, name in enumerate(index.names):
+        length = int(index.lengths[number])
+        audio = index.read(number, 0, length)  # [1 + C, T]
+        estimated = (with_estimates(folder, piece, facts, audio[0, start:]) for piece, start in places[number])
+        stretches = join_pieces([start for _, start in places[number]], length, estimated)
+        yield name, audio, np.concatenate(list(stretches), axis=1)
 
 
-def read_estimates(folder, piece, facts):
-    """The estimates [C, length] of a piece."""
+def with_estimates(folder: str, piece: int, facts: dict, mixture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A piece of a mixture, of which the beginning is given [n or more], and the program's estimates: [n], [C, n]."""
     shape = facts["batch_size"], facts["speakers"], facts["length"]
     path = os.path.join(folder, bin_name(piece // shape[0]).replace(".bin", "_0.bin"))
     try:
@@ -105,22 +110,23 @@ def read_estimates(folder, piece, facts):
         raise UserError(f"{path}: cannot be read ({error.strerror}); was its piece separated?") from None
     if estimates.size != np.prod(shape):
         raise UserError(f"{path}: {estimates.size} numbers, expected {list(shape)}; separate its piece again")
-    return estimates.reshape(shape)[piece % shape[0]]
+    mixture = mixture[: facts["length"]]
+    return mixture, estimates.reshape(shape)[piece % shape[0], :, : len(mixture)]
 
 
-def mean_improvement(scored):
+def mean_improvement(scored: list[dict]) -> float:
     """Mean SI-SNR improvement in dB."""
     return float(np.mean([row["si_snr_improvement"] for row in scored]))
 
 
-def compare_whole(average, args, facts, index):
-    """The line that tells how far `average` is from whole utterances, or why that is not known."""
+def compare_whole(average: float, args: Namespace, facts: dict, index: "Index") -> str:
+    """The line that says how far `average` is from whole mixtures, or why that is not known."""
     checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
-        return f"Whole utterances: not compared, since {checkpoint} is not there or is not what was exported"
+        return f"Whole mixtures: not compared, since {checkpoint} is not there or is not what was exported"
     set_device(args.device_target, args.device_id)
     whole = mean_improvement(scored_rows(evaluate(load_model(checkpoint), index), args.data_dir))
-    return f"Whole utterances, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
+    return f"Whole mixtures, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The bar chart of benchmark.py: ours beside a peer."""
 
 import json
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -8,8 +9,10 @@ from common.errors import UserError, first_line
 from common.files import whole_file
 from config import NETWORK
 
+Bar = tuple[str, float, float, float]  # label, our median in seconds, the peer's, ratio of the two
 
-def draw_chart(results, path):
+
+def draw_chart(results: str | None, path: str) -> None:
     """Draw ours beside the peer, for every result with a peer, as bars.
 
     Args:
@@ -39,8 +42,8 @@ def draw_chart(results, path):
         figure.savefig(partial, format="png", dpi=150)
 
 
-def read_bars(path):
-    """The results with a peer in a file: a list of (label, our median, the peer's, ratio of the two)."""
+def read_bars(path: str | None) -> list[Bar]:
+    """The results with a peer in a file. Raises UserError as `draw_chart` does."""
     if not path:
         raise UserError("--chart: draws what an earlier --results FILE holds; name it")
     try:
@@ -59,7 +62,7 @@ def read_bars(path):
     return bars
 
 
-def bars_of(record):
+def bars_of(record: dict[str, Any]) -> list[Bar]:
     """The bars of one line of results: those of its lengths that were timed with a peer."""
     options = record["options"]
     network = " ".join(f"{name} {options[name]}" for name in NETWORK if options[name] != NETWORK[name]["default"])

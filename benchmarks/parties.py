@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -16,15 +18,17 @@ from common.errors import UserError
 
 SECONDS_TO_END = 10
 
+Result = dict[str, Any]
+
 
 class Party:
     """A process that runs and times a round when asked. It is ended when its `with` block is left, however.
 
-    Its standard error goes to the file `errors`. Attributes: `name`; `ready`, what it said once warm; `rounds`, seconds
-    of each; `peak_memory`, bytes, once ended.
+    Its standard error goes to the file `errors`. Attributes: `name`; `ready`, what it printed once warm; `rounds`, the
+    seconds of each; `peak_memory`, bytes, once ended.
     """
 
-    def __init__(self, name, command, errors):
+    def __init__(self, name: str, command: list[str], errors: TextIO):
         self.name, self.errors, self.rounds = name, errors, []
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
@@ -36,16 +40,18 @@ class Party:
         self.end()
         self.process.stdout.close()
 
-    def warm_up(self):
+    def warm_up(self) -> None:
+        """Wait until it is warm."""
         self.ready = self.answer("ready")
 
-    def time_round(self):
-        with suppress(BrokenPipeError):  # it has died, which its answer tells
+    def time_round(self) -> None:
+        """Have it run and time a round."""
+        with suppress(BrokenPipeError):  # it has died, which shows in its answer
             self.process.stdin.write("\n")
             self.process.stdin.flush()
         self.rounds.append(self.answer("seconds")["seconds"])
 
-    def answer(self, key):
+    def answer(self, key: str) -> dict[str, Any]:
         """The JSON object, with this key, that it prints next. Raises UserError if it ends or prints anything else."""
         line = self.process.stdout.readline()
         if not line:
@@ -57,19 +63,20 @@ class Party:
                 return answer
         raise UserError(f"{self.name}: printed {line.strip()!r} where a JSON object with {key!r} was due")
 
-    def last_error(self):
+    def last_error(self) -> str:
+        """The last line of its standard error."""
         self.errors.seek(0)
         lines = self.errors.read().split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it printed no error")
 
-    def end(self):
+    def end(self) -> None:
         """Close its standard input, at which it ends, and keep its peak memory; kill it if it goes on."""
         if self.process.returncode is not None:
             return
         with suppress(OSError):
             self.process.stdin.close()
         deadline = time.monotonic() + SECONDS_TO_END
-        # wait4 tells the memory of this process; Popen's own wait, poll and kill would take its end away from it.
+        # wait4 reports the memory of this process; Popen's own wait, poll and kill would take its end away from it.
         while (ended := os.wait4(self.process.pid, os.WNOHANG))[0] == 0:
             if time.monotonic() > deadline:
                 os.kill(self.process.pid, signal.SIGKILL)
@@ -78,8 +85,11 @@ class Party:
         self.process.returncode = os.waitstatus_to_exitcode(status)
         self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-    def result(self, audio_seconds):
-        """What its rounds say, each of so many seconds of audio unless it told otherwise, as a dict."""
+    def result(self, audio_seconds: float) -> Result:
+        """Figures of its rounds, and what it printed once warm.
+
+        A round is of so many seconds of audio, unless the party said otherwise.
+        """
         median = statistics.median(self.rounds)
         audio_seconds = self.ready.get("audio_seconds", audio_seconds)
         return {
@@ -92,8 +102,11 @@ class Party:
         }
 
 
-def time_in_turn(parties, rounds, label, audio_seconds):
-    """Start the parties ({name: command}), ask them in turn for so many rounds, and end them: {name: result}."""
+def time_in_turn(parties: Mapping[str, list[str]], rounds: int, label: str, audio_seconds: float) -> dict[str, Result]:
+    """Start the parties ({name: command}), ask them in turn for so many rounds, and end them.
+
+    `label` is what the progress bar says. Returns {name: what `Party.result` gives}. Raises UserError if one fails.
+    """
     with ExitStack() as stack, tqdm(total=rounds, unit="round", disable=None, leave=False) as progress:
         running = []
         for name, command in parties.items():
@@ -111,7 +124,7 @@ def time_in_turn(parties, rounds, label, audio_seconds):
     return {party.name: party.result(audio_seconds) for party in running}
 
 
-def compare(first, second):
+def compare(first: Result, second: Result) -> dict[str, float]:
     """The second party's times divided by the first's: of their medians, and pair by pair, round for round."""
     pairs = [b / a for a, b in zip(first["rounds"], second["rounds"], strict=True)]
     return {

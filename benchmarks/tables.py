@@ -1,11 +1,15 @@
 """The tables of benchmark.py."""
 
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from common.wording import print_markdown
 
 
-def print_rows(rows, args):
+def print_rows(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     """Print the times of every length and party."""
     first, *others = rows[0]["parties"]
     ratio_name = f"{others[0]} / {first}" if others else "ratio"
@@ -23,11 +27,12 @@ def print_rows(rows, args):
     print_markdown(table)
 
 
-def ratio_cells(ratio):
+def ratio_cells(ratio: dict[str, float]) -> list[str]:
+    """The two cells of what `parties.compare` gave."""
     return [f"{ratio['of_medians']:.2f}", f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"]
 
 
-def print_lines(lines):
+def print_lines(lines: dict[str, dict[str, float]]) -> None:
     """Print how straight time and memory grow with the length."""
     for name, percent in lines.items():
         print(
@@ -36,7 +41,7 @@ def print_lines(lines):
         )
 
 
-def print_formats(formats, consumption):
+def print_formats(formats: list[dict[str, Any]], consumption: float) -> None:
     """Print the speed of the input pipeline, beside the seconds of audio that a step consumes in a second."""
     header = [
         "files",
@@ -55,14 +60,14 @@ def print_formats(formats, consumption):
     print(f"a step of training consumes {consumption:.2f} s of audio per s")
 
 
-def print_chunks(result, chunk):
+def print_chunks(result: dict[str, Any], chunk: float) -> None:
     """Print how long chunks of so many milliseconds take."""
     header = ["chunk, ms", "median ms", "99 % below ms", "real-time factor", "parameters"]
     cells = [f"{chunk:g}", *(f"{1000 * result[name]:.2f}" for name in ("median", "percentile_99"))]
     print_markdown([header, [*cells, f"{result['real_time_factor']:.3f}", str(result["parameters"])]])
 
 
-def straight_lines(rows):
+def straight_lines(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """How far each party's time and memory are from growing with the length in a line: {name: {measure: percent}}."""
     lengths = [row["seconds"] for row in rows]
     return {
@@ -74,7 +79,7 @@ def straight_lines(rows):
     }
 
 
-def deviation_from_line(x, y):
+def deviation_from_line(x: Sequence[float], y: Sequence[float]) -> float:
     """Farthest that a y is from the straight line through all of them, in percent of the line there.
 
     The line is that of least squares of the relative distances, sum(((slope * x + intercept - y) / y)^2): the short

@@ -1,30 +1,24 @@
-"""What benchmark.py times: passes of the network, the matrix products in them, recordings, and the input pipeline."""
+"""What benchmark.py times: passes of the network, the matrix products in them, evaluation and recordings."""
 
+import argparse
 import json
 import os
 import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import redirect_stdout
+from typing import Any
 
 from device import set_device
 
 import mindspore as ms
 import numpy as np
-import psutil  # MindSpore needs and brings it
 import soundfile
 from mindspore import Parameter, nn, ops
 
-from common.audio import audio_info
 from config import TRAINING
-from corpus.dynamic_mixing import DynamicMixtures
-from corpus.file_index import MixtureFiles, write_index
-from corpus.loading import load_index
-from corpus.mindrecord import write_mindrecord
-from corpus.mixture_index import write_mixtures
-from corpus.mixtures import Mixture, Track
-from data import training_batches
 from evaluation.evaluator import evaluate, separated
 from evaluation.packing import packed_batches
 from model import ConvTasNet, frame_count, parameter_count
@@ -34,13 +28,14 @@ from recordings.inputs import output_paths
 from recordings.separation import separate_files
 from recordings.streaming import Streamer
 
-UTTERANCES = 200  # of the noise that the input pipeline reads
-UTTERANCE_SECONDS = (3.0, 12.0)
 EVALUATED = 100  # utterances
 
+# A function that does a round's work and waits for its end, and facts about it, as `serve` prints them.
+Workload = tuple[Callable[[], Any], dict[str, Any]]
 
-def serve(args):
-    """Be timed: say when warm, then run and time one round of `args.what` for each line of standard input.
+
+def serve(args: argparse.Namespace) -> None:
+    """Be timed: print a line when warm, then run and time one round of `args.what` for each line of standard input.
 
     Args:
         args: options of the groups "benchmark", "data", "network" and "device" of config.py; the length of a mixture
@@ -64,49 +59,49 @@ def serve(args):
         print(json.dumps({"seconds": time_round(work)}), flush=True)
 
 
-def time_round(work):
+def time_round(work: Callable[[], Any]) -> float:
     """Seconds that `work()` takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def forward_pass(args):
-    """Separating a batch: a function that does it and waits for the estimates, and facts about the network."""
+def forward_pass(args: argparse.Namespace) -> Workload:
+    """Separating a batch."""
     net = make_network(args).set_train(False)
-    mixture, _, _ = noise(args)
+    mixture, _, _ = noise_batch(args)
     return lambda: net(mixture).asnumpy(), {"parameters": parameter_count(net)}
 
 
-def training_step(args):
-    """A step as train.py makes it, with its default optimiser and limit of the gradient's norm; likewise."""
+def training_step(args: argparse.Namespace) -> Workload:
+    """A step as train.py makes it, with its default optimiser and limit of the gradient's norm."""
     net = make_network(args)
     name, lr, max_norm = (TRAINING[option]["default"] for option in ("optimizer", "lr", "max_norm"))
     optimizer = make_optimizer(net.trainable_params(), name, lr)
     step = TrainingStep(NetWithLoss(net), optimizer, max_norm).set_train()
-    batch = noise(args)
+    batch = noise_batch(args)
     return lambda: step(batch), {"parameters": parameter_count(net)}
 
 
-def matrix_products(args):
-    """The matrix products of the forward pass and nothing else; likewise, with the operations of a round."""
+def matrix_products(args: argparse.Namespace) -> Workload:
+    """The matrix products of the forward pass and nothing else; `flop` are the operations of a round."""
     options = NetworkOptions.of(args)
     products = Products(options).set_train(False)
-    M, K = args.batch, frame_count(samples_of(args), options.hop, options.padding)
+    M, K = args.batch, frame_count(mixture_samples(args), options.hop, options.padding)
     frames = ms.Tensor(np.random.default_rng(0).standard_normal((M * K, options.L), np.float32))
     facts = {"parameters": parameter_count(products), "flop": products.operations(M * K)}
     return lambda: products(frames)[-1].asnumpy(), facts
 
 
-def evaluation(args):
-    """Separating utterances as evaluate.py does and, `args.what` "evaluate", measuring them too; likewise.
+def evaluation(args: argparse.Namespace) -> Workload:
+    """Separating mixtures as evaluate.py does and, where `args.what` is "evaluate", measuring them too.
 
-    They are of different lengths or, with "equal", of as long ones.
+    They differ in length or, with "equal", are all as long as the others are on average.
     """
     net = make_network(args).set_train(False)
-    mean = samples_of(args)
-    spread = 0 if args.what == "equal" else mean
-    lengths = mean + np.linspace(-0.5, 0.5, EVALUATED) * spread  # 0.5 to 1.5 of the mean
+    mean = mixture_samples(args)
+    parts = np.ones(EVALUATED) if args.what == "equal" else np.linspace(0.5, 1.5, EVALUATED)  # of the mean
+    lengths = mean * parts
     index = NoiseIndex(lengths.astype(int), args)
     facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
     if args.what == "evaluate":
@@ -115,26 +110,26 @@ def evaluation(args):
     return lambda: deque(separated(net, batches), maxlen=0), facts
 
 
-def separation(args):
-    """What separate.py does with `args.batch` recordings of noise, one by one, from files to files; likewise."""
+def separation(args: argparse.Namespace) -> Workload:
+    """What separate.py does with `args.batch` recordings of noise, one by one, from files to files."""
     net = make_network(args).set_train(False)
     folder = tempfile.TemporaryDirectory()
     files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
     second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
     for path in files:
         with soundfile.SoundFile(path, "w", args.sample_rate, 1) as file:
-            for start in range(0, samples_of(args), len(second)):
-                file.write(second[: samples_of(args) - start])
+            for start in range(0, mixture_samples(args), len(second)):
+                file.write(second[: mixture_samples(args) - start])
 
     def work():
-        with redirect_stdout(sys.stderr):  # standard output is for what `serve` says
+        with redirect_stdout(sys.stderr):  # standard output is for what `serve` prints
             separate_files(net, output_paths(files, folder.name, args.C, overwrite=True), channel=1, encoding=None)
 
     return work, {"parameters": parameter_count(net)}
 
 
-def streaming(args):
-    """The next chunk of an endless stream of noise through a causal network; likewise."""
+def streaming(args: argparse.Namespace) -> Workload:
+    """The next chunk of an endless stream of noise through a causal network."""
     net = make_network(args).set_train(False)
     streamer = Streamer(net)
     chunk = 0.1 * np.random.default_rng(0).standard_normal(round(args.chunk * args.sample_rate / 1000), np.float32)
@@ -142,9 +137,9 @@ def streaming(args):
 
 
 class NoiseIndex:
-    """Utterances of noise, in memory, as an index of data.py gives them."""
+    """Mixtures of noise, in memory, as an index of data.py gives them."""
 
-    def __init__(self, lengths, args):
+    def __init__(self, lengths: np.ndarray, args: argparse.Namespace):
         self.lengths, self.sources, self.sample_rate = lengths, args.C, args.sample_rate
         self.names = [str(number) for number in range(len(lengths))]
         sources = 0.1 * np.random.default_rng(0).standard_normal((args.C, lengths.max()), np.float32)
@@ -153,21 +148,23 @@ class NoiseIndex:
     def __len__(self):
         return len(self.names)
 
-    def read(self, utterance, start, length):
-        return self.audio[:, start : start + length]
+    def read(self, mixture: int, start: int, length: int) -> np.ndarray:
+        return self.audio[:, start : start + length]  # [1 + C, T]
 
 
-def make_network(args):
+def make_network(args: argparse.Namespace) -> ConvTasNet:
+    """The network that the options ask for."""
     return ConvTasNet(NetworkOptions.of(args), args.sample_rate)
 
 
-def samples_of(args):
+def mixture_samples(args: argparse.Namespace) -> int:
+    """Samples of a mixture."""
     return int(args.seconds[0] * args.sample_rate)
 
 
-def noise(args):
+def noise_batch(args: argparse.Namespace) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
     """A batch of noise: mixture [M, T], lengths [M], sources [M, C, T], tensors as training takes them."""
-    shape = (args.batch, args.C, samples_of(args))
+    shape = (args.batch, args.C, mixture_samples(args))
     sources = 0.1 * np.random.default_rng(0).standard_normal(shape, np.float32)
     lengths = np.full(args.batch, shape[2], np.int32)
     return ms.Tensor(sources.sum(1)), ms.Tensor(lengths), ms.Tensor(sources)
@@ -180,7 +177,7 @@ class Products(nn.Cell):
     compiler can leave none out.
     """
 
-    def __init__(self, options):
+    def __init__(self, options: NetworkOptions):
         super().__init__()
         self.C, self.N = options.C, options.N
         self.encoder = Product(options.L, options.N)
@@ -205,16 +202,16 @@ class Products(nn.Cell):
         masks = self.masks(skips[-1] if len(self.skips) > 0 else x)  # [M * K, C * N]
         return *skips, self.decoder(masks.reshape(-1, self.N))
 
-    def operations(self, rows):
+    def operations(self, rows: int) -> int:
         """Multiplications and additions for so many rows M * K."""
         weights = sum(parameter.size for parameter in self.trainable_params())
         return 2 * rows * (weights + (self.C - 1) * self.decoder.weight.size)
 
 
 class Product(nn.Cell):
-    """[rows, inputs] -> [rows, outputs], of about the same size as what goes in."""
+    """[rows, inputs] -> [rows, outputs], with numbers of about the same size."""
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
         weight = np.random.default_rng(0).standard_normal((outputs, inputs), np.float32) / np.sqrt(np.float32(inputs))
         self.weight = Parameter(ms.Tensor(weight), name="weight")
@@ -222,70 +219,3 @@ class Product(nn.Cell):
 
     def construct(self, x):
         return self.product(x, self.weight)
-
-
-def write_routes(folder, args):
-    """Write corpora of noise, and an index of each kind. Returns {how the batches come about: index}."""
-    files = {f"{ending}, {rate} Hz": write_noise(os.path.join(folder, ending), ending, rate, args)
-             for ending, rate in (("flac", 16000), ("wav", 8000))}  # fmt: skip
-    on_the_fly = {
-        task: write_noise_mixtures(os.path.join(folder, task), os.path.join(folder, "flac"), task, args)
-        for task in ("sep_clean", "sep_noisy")
-    }
-    record = os.path.join(folder, "noise.mindrecord")
-    write_mindrecord(files["flac, 16000 Hz"], record)
-    return {
-        **files,
-        **{f"{task}, on the fly": index for task, index in on_the_fly.items()},
-        **{f"{task}, dynamic mixing": DynamicMixtures(index, seed=0) for task, index in on_the_fly.items()},
-        "MindRecord": load_index(record, args.sample_rate),
-    }
-
-
-def write_noise(folder, ending, rate, args):
-    """Write mixtures of noise and their sources as files of this ending and rate, and their index.
-
-    Returns the index, for batches at `args.sample_rate`.
-    """
-    random = np.random.default_rng(0)
-    names = ["mix", *(f"s{number + 1}" for number in range(args.C))]
-    for name in names:
-        os.makedirs(os.path.join(folder, name))
-    utterances = []
-    for number in range(UTTERANCES):
-        sources = 0.1 * random.standard_normal((args.C, int(random.uniform(*UTTERANCE_SECONDS) * rate)), np.float32)
-        # Named as LibriSpeech names its files, each source's by a speaker of its own.
-        paths = [os.path.join(folder, name, f"{number}-1-0.{ending}") for name in names]
-        for path, audio in zip(paths, [sources.sum(0), *sources], strict=True):
-            soundfile.write(path, audio, rate)
-        utterances.append(MixtureFiles(str(number), tuple(paths), audio_info(paths[0]).frames_at(args.sample_rate)))
-    write_index(folder, utterances)
-    return load_index(folder, args.sample_rate)
-
-
-def write_noise_mixtures(folder, corpus, task, args):
-    """Write an index that mixes the sources that `write_noise` wrote into the folder `corpus`, at 16 kHz.
-
-    Source 2 is that of the next utterance, and so on; the noise is an utterance's mixture. Returns the index.
-    """
-    mixtures = []
-    for number in range(UTTERANCES):
-        paths = [os.path.join(corpus, f"s{c + 1}", f"{(number + c) % UTTERANCES}-1-0.flac") for c in range(args.C)]
-        speakers = tuple(Track(path, 0.7, audio_info(path).frames) for path in paths)
-        noise = Track(os.path.join(corpus, "mix", f"{number}-1-0.flac"), 0.3) if task != "sep_clean" else None
-        mixtures.append(Mixture(str(number), speakers, noise))
-    write_mixtures(folder, mixtures, task, "min", args.sample_rate, corpus, noise and corpus)
-    return load_index(folder, args.sample_rate)
-
-
-def time_epoch(index, epoch, args):
-    """Read all batches of an epoch of training.
-
-    Returns seconds of audio and examples read in a second, and the bytes of memory that this process holds after it.
-    """
-    batches = training_batches(index, args.batch, args.seconds[0], 1, 0, epoch, args.num_workers)
-    began, samples = time.perf_counter(), 0
-    for _, lengths, _ in batches:
-        samples += int(lengths.asnumpy().sum())
-    seconds = time.perf_counter() - began
-    return samples / args.sample_rate / seconds, len(batches.order) / seconds, psutil.Process().memory_info().rss

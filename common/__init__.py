@@ -3,7 +3,7 @@
 audio         stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
 command_line  reads the options that config.py describes
 errors        a user's mistake is one clear line and a non-zero exit
-estimates     the order and the levels of separated signals
+estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
 numbers       division that rounds up
 parallel      work for all cores in processes, and for many files in threads

@@ -101,25 +101,32 @@ def read_audio(
 
 
 def resampled(
-    read: Callable[[int, int], np.ndarray], info: AudioInfo, sample_rate: int, start: int, length: int
+    read: Callable[[int, int], np.ndarray],
+    info: AudioInfo,
+    sample_rate: int,
+    start: int,
+    length: int,
+    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_poly,
+    reach: int = 10,
 ) -> np.ndarray:
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
     `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
-    It is asked for no more of them than the stretch depends on.
+    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples; a sample that
+    it gives depends on so many samples of the lower rate to each side, `reach`.
 
     Returns float32 [length] or [length, channels].
     """
     common = math.gcd(sample_rate, info.sample_rate)
     up, down = sample_rate // common, info.sample_rate // common
-    # resample_poly's filter reaches 10 * max(up, down) samples of the up-sampled signal to each side. The part that
-    # is read begins at a multiple of `down`, so that its output samples fall on those of the whole file.
-    margin = 0 if up == down else 10 * max(up, down) // up + 1
+    # The filter reaches reach * max(up, down) samples of the up-sampled signal to each side. The part that is read
+    # begins at a multiple of `down`, so that its output samples fall on those of the whole file.
+    margin = 0 if up == down else reach * max(up, down) // up + 1
     first = max(0, start * down // up - margin) // down * down
     stop = min(info.frames, ceil_div((start + length) * down, up) + margin)
     samples = read(first, stop)
     if up != down:
-        samples = resample_poly(samples, up, down)
+        samples = resample(samples, up, down)
     offset = start - first * up // down
     return np.ascontiguousarray(samples[offset : offset + length])
 

@@ -3,6 +3,8 @@
 import argparse
 import math
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
@@ -10,11 +12,18 @@ from common.errors import UserError
 from config import GROUPS, POSITIONAL
 
 
-def parse(description, *groups, argv=None):
+def parse(description: str, *groups: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line for the options of these groups; --help prints them with defaults and units.
 
-    With the group "training", what the file of --config says stands in for the defaults. Raises UserError if it cannot
-    be read or says what no option means.
+    With the group "training", what the file of --config sets takes the place of the defaults.
+
+    Args:
+        description: what --help begins with, a script's docstring.
+        groups: keys of config.GROUPS.
+        argv: the command line; None takes that of this process.
+
+    Raises UserError if the file cannot be read or sets no option rightly, and SystemExit, with a line on standard
+    error, if the command line makes no sense.
     """
     argv = sys.argv[1:] if argv is None else argv
     stated = _stated_in_file(argv, groups) if "training" in groups else {}
@@ -28,8 +37,8 @@ def parse(description, *groups, argv=None):
     return parser.parse_args(argv)
 
 
-def _stated_in_file(argv, groups):
-    """The options that the file of --config sets, in their types; those without a value are left to their defaults."""
+def _stated_in_file(argv: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """The options that the file of --config sets, in their types; those without a value keep their defaults."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--config")
     path = first.parse_known_args(argv)[0].config
@@ -56,19 +65,19 @@ def _stated_in_file(argv, groups):
     return stated
 
 
-def _flags(name):
+def _flags(name: str) -> list[str]:
     if name in POSITIONAL:
         return [name]
     return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
 
 
-def _with_default_in_help(option):
+def _with_default_in_help(option: dict[str, Any]) -> dict[str, Any]:
     if option.get("default") is None:
         return option
     return option | {"help": f"{option['help']} (default: {option['default']})"}
 
 
-def require_positive(args, *names):
+def require_positive(args: argparse.Namespace, *names: str) -> None:
     """Raise UserError unless each of these options is a finite number above 0."""
     for name in names:
         value = getattr(args, name)

@@ -1,7 +1,15 @@
-"""What separated signals lack: their order, and their levels."""
+"""What separated signals lack: their order, and their levels; and that they are numbers at all."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+
+from common.errors import UserError
+
+
+def require_finite(estimates):
+    """Raise UserError if a network's estimates are not all finite."""
+    if not np.isfinite(estimates).all():
+        raise UserError("the network gives NaN or infinite samples; take a checkpoint from before that")
 
 
 def best_permutation(values):

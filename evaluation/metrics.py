@@ -15,7 +15,7 @@ import numpy as np
 from fast_bss_eval import sdr_loss
 
 from common.errors import UserError
-from common.estimates import best_permutation
+from common.estimates import best_permutation, require_finite
 
 LIMIT_DB = 100
 SDR_TAPS = 512
@@ -38,8 +38,7 @@ def measure(mixture, sources, estimates, sample_rate, metrics=("si_snr",)):
     NAME_mixture_1 and so on; None where there is no value, and everywhere if the mixture or a source is silent. Raises
     UserError if an estimate is not finite.
     """
-    if not np.isfinite(estimates).all():
-        raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
+    require_finite(estimates)
     if is_silent(np.vstack([mixture, sources])).any():
         return dict.fromkeys(columns(metrics, len(sources)))
     values = {"si_snr": si_snr(sources, np.vstack([estimates, mixture]))}  # [C, C + 1]

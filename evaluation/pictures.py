@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from common.audio import as_steps
-from recordings.picture import HOP_SECONDS, HOPS_IN_WINDOW, RANGE_DB, gather
+from recordings.picture import HOP_SECONDS, HOPS_IN_WINDOW, RANGE_DB, gather_columns
 
 # Colours of the page and of what is drawn for it. Text, muted and accent can be read on background and surface: 4.5 : 1
 # or more, as WCAG AA asks.
@@ -104,7 +104,7 @@ def signal_picture(samples, sample_rate):
     figure = Figure(figsize=(8, 2.4))
     wave, spectrogram = figure.add_axes((0, 0.68, 1, 0.32)), figure.add_axes((0, 0, 1, 0.64))
     hop = max(1, round(HOP_SECONDS * sample_rate))
-    gathered = gather(lambda start, length: samples[np.newaxis, start : start + length], len(samples), hop)
+    gathered = gather_columns(lambda start, length: samples[np.newaxis, start : start + length], len(samples), hop)
     lowest, highest, power = (each[0] for each in gathered)
     wave.fill_between(np.arange(len(lowest)), lowest - 0.01, highest + 0.01, color=WAVE, linewidth=0)
     wave.set(xlim=(0, max(len(lowest) - 1, 1)), ylim=(-1.02, 1.02))

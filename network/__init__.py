@@ -3,6 +3,7 @@
 checkpoint  writes networks to MindSpore's .ckpt files, and reads them
 layers      convolutions and PReLU, on features laid out [M, K, channels], with written-out gradients
 norms       gLN, cLN, cgLN and BN
+operators   MindSpore's operators, by short names
 options     the options of a network, and which of them go together
 ports       names, layouts and defaults of three PyTorch implementations
 precision   matrix products in half precision

@@ -7,36 +7,44 @@ and `progress` (JSON: where a training run stood). The network's parameters have
 
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
+from mindspore import nn
 
 from common.errors import UserError
 from common.files import whole_file
 from network.options import NetworkOptions
 
-# Weights that come with the project; checkpoints/README.md tells their data, training and results.
+# Weights that come with the project; checkpoints/README.md describes their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds; `parameters` maps names to mindspore.Parameter."""
+    """What a checkpoint file holds."""
 
     options: NetworkOptions
     sample_rate: int
     progress: dict
-    parameters: dict
+    parameters: dict[str, ms.Parameter]
 
 
-def write_checkpoint(path, net, progress=None, extra_parameters=()):
+def write_checkpoint(
+    path: str | os.PathLike,
+    net: nn.Cell,
+    progress: dict | None = None,
+    extra_parameters: Iterable[tuple[str, ms.Parameter]] = (),
+) -> None:
     """Write a network to `path`, whole or not at all.
 
     Args:
+        path: must end in .ckpt.
         net: model.ConvTasNet.
-        progress: what a training run needs to go on, as far as JSON can say it.
+        progress: what a training run needs to go on, as far as JSON can express it.
         extra_parameters: pairs of a name and a parameter, the optimiser's state.
 
     Raises UserError if the folder cannot be written or the disk is full.
@@ -45,7 +53,7 @@ def write_checkpoint(path, net, progress=None, extra_parameters=()):
     _write(path, net.options, net.sample_rate, progress or {}, [*net.parameters_and_names(), *extra_parameters])
 
 
-def publish(source, target):
+def publish(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Write a checkpoint's network to `target`, without what training goes on from, and in float16: half the bytes.
 
     Raises UserError as `read_checkpoint` and `write_checkpoint` do, and if a number is too large for float16.
@@ -64,7 +72,13 @@ def publish(source, target):
     _write(target, checkpoint.options, checkpoint.sample_rate, {}, parameters)
 
 
-def _write(path, options, sample_rate, progress, parameters):
+def _write(
+    path: str | os.PathLike,
+    options: NetworkOptions,
+    sample_rate: int,
+    progress: dict,
+    parameters: Iterable[tuple[str, ms.Tensor]],
+) -> None:
     """Write a checkpoint of pairs of a name and a parameter or tensor."""
     description = {
         "network": options.to_json(),
@@ -84,7 +98,7 @@ def _write(path, options, sample_rate, progress, parameters):
             os.fsync(file.fileno())  # so that a power cut leaves the file before or this one, and not an empty one
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """Read a checkpoint.
 
     Raises UserError if the file is missing, damaged or not a checkpoint of this project.
@@ -107,8 +121,8 @@ def read_checkpoint(path):
     return Checkpoint(options, sample_rate, progress, contents)
 
 
-def path_or_shipped(path, causal=False):
-    """The checkpoint to take for --model_path: `path`, or if that is None this project's own, which is said."""
+def path_or_shipped(path: str | None, causal: bool = False) -> str:
+    """The checkpoint to take for --model_path: `path`, or else one of this project's own, whose name is printed."""
     if path:
         return path
     path = os.path.join(SHIPPED, "libri2mix_8k_causal.ckpt" if causal else "libri2mix_8k.ckpt")
@@ -116,7 +130,9 @@ def path_or_shipped(path, causal=False):
     return path
 
 
-def restore(targets, parameters, path):
+def restore(
+    targets: Iterable[tuple[str, ms.Parameter]], parameters: Mapping[str, ms.Tensor], path: str | os.PathLike
+) -> None:
     """Set parameters from a checkpoint's.
 
     Args:
@@ -135,13 +151,13 @@ def restore(targets, parameters, path):
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
 
 
-def is_memory(name):
+def is_memory(name: str) -> bool:
     """Whether a parameter of a checkpoint is the optimiser's or the moving average's, and not the network's."""
     return name.startswith(("optimizer.", "ema."))
 
 
-def average_weights(paths):
-    """The mean of each of the network's parameters over checkpoints, as `Checkpoint.parameters` gives them.
+def average_weights(paths: Sequence[str | os.PathLike]) -> dict[str, ms.Tensor]:
+    """The mean of each of the network's parameters over several checkpoints, by name.
 
     Raises UserError as `read_checkpoint` does.
     """

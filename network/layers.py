@@ -23,15 +23,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-# Operators as objects, where functions and methods of tensors would read better: MindSpore works out the types of a
-# function's body anew wherever it is called, which is most of the time that a network takes to compile.
-reshape, cast, square, power, relu, negate = ops.Reshape(), ops.Cast(), ops.Square(), ops.Pow(), ops.ReLU(), ops.Neg()
-sum_over, sum_away = ops.ReduceSum(keep_dims=True), ops.ReduceSum(keep_dims=False)
-cut, maximum = ops.Slice(), ops.Maximum()
-zeros, ones = ops.Zeros(), ops.Ones()
-join_frames, join_channels = ops.Concat(1), ops.Concat(2)
-product, batch_product = ops.MatMul(transpose_b=True), ops.BatchMatMul(transpose_b=True)
-stack_taps, product_over_frames = ops.Stack(0), ops.BatchMatMul(transpose_a=True)
+from network import operators as op
 
 
 class OffsetAddition(nn.Cell):
@@ -46,29 +38,29 @@ class OffsetAddition(nn.Cell):
 
     def bprop(self, x, offset, out, dout):
         M, K, _ = dout.shape
-        doffset = product_over_frames(ones((M, K, 1), ms.float32), dout)  # [M, 1, channels]
-        return dout, sum_over(doffset, 0) if offset.shape[0] < M else doffset
+        doffset = op.product_over_frames(op.ones((M, K, 1), ms.float32), dout)  # [M, 1, channels]
+        return dout, op.sum_over(doffset, 0) if offset.shape[0] < M else doffset
 
 
 class PointwiseConv(nn.Cell):
     """1x1 convolution: [M, K, inputs] -> [M, K, outputs]."""
 
-    def __init__(self, inputs, outputs, bias, random):
+    def __init__(self, inputs: int, outputs: int, bias: int, random: np.random.Generator):
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         self.weight = Parameter(uniform(random, (outputs, inputs), inputs), name="weight")
         self.bias = Parameter(uniform(random, (outputs,), inputs), name="bias") if bias else None
         self.add_offset = OffsetAddition()
-        self.product, self.batch_product = product, batch_product  # precision.py puts others in their place
+        self.product, self.batch_product = op.product, op.batch_product  # precision.py puts others in their place
 
     def construct(self, x):
         x = self.weigh(x, self.weight)  # [M, K, outputs]
-        return x if self.bias is None else self.add_offset(x, reshape(self.bias, (1, 1, self.outputs)))
+        return x if self.bias is None else self.add_offset(x, op.reshape(self.bias, (1, 1, self.outputs)))
 
-    def weigh(self, x, weight):
+    def weigh(self, x: Tensor, weight: Tensor) -> Tensor:
         """Products of [M, K, inputs] with weights [outputs, inputs]."""
         M, K, _ = x.shape
-        return reshape(self.product(reshape(x, (M * K, self.inputs)), weight), (M, K, self.outputs))
+        return op.reshape(self.product(op.reshape(x, (M * K, self.inputs)), weight), (M, K, self.outputs))
 
 
 class NormedPointwiseConv(PointwiseConv):
@@ -80,11 +72,11 @@ class NormedPointwiseConv(PointwiseConv):
     def construct(self, y, level, gain, shift):
         rows = shift.shape[0]
         weight = self.weight * (level * gain)  # [M or 1, outputs, inputs]
-        offset = product(reshape(shift, (rows, self.inputs)), self.weight)  # [M or 1, outputs]
+        offset = op.product(op.reshape(shift, (rows, self.inputs)), self.weight)  # [M or 1, outputs]
         if self.bias is not None:
             offset = offset + self.bias
-        x = self.weigh(y, reshape(weight, self.weight.shape)) if rows == 1 else self.batch_product(y, weight)
-        return self.add_offset(x, reshape(offset, (rows, 1, self.outputs)))  # [M, K, outputs]
+        x = self.weigh(y, op.reshape(weight, self.weight.shape)) if rows == 1 else self.batch_product(y, weight)
+        return self.add_offset(x, op.reshape(offset, (rows, 1, self.outputs)))  # [M, K, outputs]
 
 
 class DepthwiseConv(nn.Cell):
@@ -93,7 +85,7 @@ class DepthwiseConv(nn.Cell):
     Before the first and after the last frame of a mixture it meets zeros.
     """
 
-    def __init__(self, H, P, dilation, causal, bias, random):
+    def __init__(self, H: int, P: int, dilation: int, causal: int, bias: int, random: np.random.Generator):
         super().__init__()
         self.weight = Parameter(uniform(random, (P, H), P), name="weight")
         self.bias = Parameter(uniform(random, (H,), P), name="bias") if bias else None
@@ -103,7 +95,7 @@ class DepthwiseConv(nn.Cell):
 
     def construct(self, y, level, gain, shift, frame_mask):
         z = self.taps(y, level, self.weight * gain, self.weight * shift, frame_mask)
-        return z if self.bias is None else self.add_offset(z, reshape(self.bias, (1, 1, y.shape[2])))
+        return z if self.bias is None else self.add_offset(z, op.reshape(self.bias, (1, 1, y.shape[2])))
 
 
 class Taps(nn.Cell):
@@ -118,7 +110,7 @@ class Taps(nn.Cell):
         frame_mask: [M, K, 1].
     """
 
-    def __init__(self, P, dilation, past):
+    def __init__(self, P: int, dilation: int, past: int):
         super().__init__()
         self.P, self.dilation, self.past, self.future = P, dilation, past, (P - 1) * dilation - past
 
@@ -126,29 +118,29 @@ class Taps(nn.Cell):
         shifted = self.weighted(self.shifts(x, self.past, self.future), self.apart(taps))
         return shifted * level + self.weighted(self.shifts(frame_mask, self.past, self.future), self.apart(offsets))
 
-    def weighted(self, shifts, taps):
+    def weighted(self, shifts: list[Tensor], taps: list[Tensor]) -> Tensor:
         """Sum of the shifts, each times its taps: P times [M, K, H or 1] and P times [M or 1, 1, H] -> [M, K, H]."""
         total = taps[0] * shifts[0]
         for p in range(1, self.P):
             total = total + taps[p] * shifts[p]
         return total
 
-    def apart(self, taps):
+    def apart(self, taps: Tensor) -> list[Tensor]:
         """[M or 1, P, H] -> P times [M or 1, 1, H]."""
-        return [cut(taps, (0, p, 0), (taps.shape[0], 1, taps.shape[2])) for p in range(self.P)]
+        return [op.cut(taps, (0, p, 0), (taps.shape[0], 1, taps.shape[2])) for p in range(self.P)]
 
-    def shifts(self, x, before, after):
+    def shifts(self, x: Tensor, before: int, after: int) -> list[Tensor]:
         """The P shifts of x from earliest to latest, each [M, K, H], of x between so many zero frames."""
         M, K, H = x.shape
         parts = [x]
         if before:
-            parts = [zeros((M, before, H), ms.float32), *parts]
+            parts = [op.zeros((M, before, H), ms.float32), *parts]
         if after:
-            parts = [*parts, zeros((M, after, H), ms.float32)]
-        padded = join_frames(parts) if before or after else x  # [M, before + K + after, H]
+            parts = [*parts, op.zeros((M, after, H), ms.float32)]
+        padded = op.join_frames(parts) if before or after else x  # [M, before + K + after, H]
         # The shift that is x itself needs no copy.
         return [
-            x if p * self.dilation == before else cut(padded, (0, p * self.dilation, 0), (M, K, H))
+            x if p * self.dilation == before else op.cut(padded, (0, p * self.dilation, 0), (M, K, H))
             for p in range(self.P)
         ]
 
@@ -157,16 +149,16 @@ class Taps(nn.Cell):
         # shifts give the taps' gradients, where shifting x instead of dout would take copies of its own. The level goes
         # into dout first, so that the products below share nothing and are each summed as they are formed.
         dout = dout * level
-        reciprocal = power(level, -1.0)
+        reciprocal = op.power(level, -1.0)
         returning = self.shifts(dout, self.future, self.past)[::-1]
         dx = self.weighted(returning, self.apart(taps))  # [M, K, H]
-        dlevel = sum_over(sum_over(x * dx, 2), 1) * reciprocal  # [M, 1, 1]
-        dtaps = stack_taps([sum_away(sum_away(x * shift, 1), 0) for shift in returning])  # [P, H]
-        masks = join_channels(self.shifts(frame_mask, self.past, self.future))  # [M, K, P]
-        doffsets = product_over_frames(masks, dout) * reciprocal  # [M, P, H]
+        dlevel = op.sum_over(op.sum_over(x * dx, 2), 1) * reciprocal  # [M, 1, 1]
+        dtaps = op.stack([op.sum_away(op.sum_away(x * shift, 1), 0) for shift in returning])  # [P, H]
+        masks = op.join_channels(self.shifts(frame_mask, self.past, self.future))  # [M, K, P]
+        doffsets = op.product_over_frames(masks, dout) * reciprocal  # [M, P, H]
         if offsets.shape[0] < x.shape[0]:
-            doffsets = sum_over(doffsets, 0)
-        return dx, dlevel, reshape(dtaps, taps.shape), doffsets, ops.zeros_like(frame_mask)
+            doffsets = op.sum_over(doffsets, 0)
+        return dx, dlevel, op.reshape(dtaps, taps.shape), doffsets, ops.zeros_like(frame_mask)
 
 
 class PReLU(nn.Cell):
@@ -191,29 +183,29 @@ class LeakyRectifier(nn.Cell):
     """
 
     def construct(self, x, slope, frame_mask):
-        return (relu(x) - slope * relu(negate(x))) * frame_mask
+        return (op.relu(x) - slope * op.relu(op.negate(x))) * frame_mask
 
     def bprop(self, x, slope, frame_mask, out, dout):
         dout = dout * frame_mask
-        negative = cast(x < 0, ms.float32)
+        negative = op.cast(x < 0, ms.float32)
         dx = dout * (1 + (slope - 1) * negative)
-        dslope = reshape(sum_away(sum_away(dout * x * negative, 2)), (1,))
+        dslope = op.reshape(op.sum_away(op.sum_away(dout * x * negative, 2)), (1,))
         return dx, dslope, ops.zeros_like(frame_mask)
 
 
-def before(counts, size):
+def before(counts: Tensor, size: int) -> Tensor:
     """Mask [M, size]: 1 at the first counts[m] places of row m, 0 after."""
     return (ops.arange(0.0, size).reshape(1, size) < counts.reshape(-1, 1)).astype(ms.float32)
 
 
-def between(starts, counts, size):
+def between(starts: Tensor, counts: Tensor, size: int) -> Tensor:
     """Mask [M, U, size]: 1 at the counts[m, u] places of row m from starts[m, u] on."""
     M, U = starts.shape
     ends = before(starts + counts, size).reshape(M, U, size)
     return ends - before(starts, size).reshape(M, U, size)
 
 
-def uniform(random, shape, fan_in):
+def uniform(random: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Tensor:
     """Initial weights, uniform within 1 / sqrt(fan_in), as PyTorch initialises its convolutions."""
     bound = 1 / math.sqrt(fan_in)
     return Tensor(random.uniform(-bound, bound, shape).astype(np.float32))

@@ -1,4 +1,4 @@
-"""The norms of the separator, on features laid out [M, K, channels], in the form that layers.py takes them in.
+"""The norms of the separator, on features laid out [M, K, channels], in the form that layers.py takes them.
 
 The layer norms are the paper's: gLN, cLN, and cgLN, which the paper calls cLN. BN is batch normalisation.
 """
@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from network.layers import maximum, power, product_over_frames, reshape, square, sum_away, sum_over
+from network import operators as op
 
 EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
 BATCH_NORM_EPSILON = 1e-5
@@ -18,7 +18,7 @@ class Norm(nn.Cell):
     """What the norms share: a gain and a bias for each channel.
 
     A norm takes x [M, K, channels], zero after a mixture's end, and the frame mask [M, K, 1], 1 at a mixture's true
-    frames and 0 after them, which count for nothing. It returns y [M, K, channels], likewise zero after the end, level
+    frames and 0 after them, which count for nothing. It returns y [M, K, channels], zero after the end too, level
     [M or 1, 1, 1], gain [1, 1, channels] and shift [M or 1, 1, channels]: at true frames the normalised x is
     y * level * gain + shift.
 
@@ -26,21 +26,21 @@ class Norm(nn.Cell):
     mask at those of all.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__()
         self.gain = Parameter(Tensor(np.ones(channels, np.float32)), name="gain")
         self.bias = Parameter(Tensor(np.zeros(channels, np.float32)), name="bias")
 
-    def affine(self):
+    def affine(self) -> tuple[Tensor, Tensor, Tensor]:
         """Level 1, and gain and bias, [1, 1, channels]."""
         shape = (1, 1, self.gain.shape[0])
-        return ONE, reshape(self.gain, shape), reshape(self.bias, shape)
+        return ONE, op.reshape(self.gain, shape), op.reshape(self.bias, shape)
 
 
 class GlobalNorm(Norm):
     """gLN: mean and variance over all frames and channels of a mixture (paper, equations 10 and 11)."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__(channels)
         self.statistics = GlobalStatistics()
 
@@ -51,12 +51,12 @@ class GlobalNorm(Norm):
         _, gain, bias = self.affine()
         return x, deviation, gain, bias - mean * deviation * gain
 
-    def normalize_each(self, x, utterances):
+    def normalize_each(self, x: Tensor, utterances: Tensor) -> Tensor:
         """Normalise each utterance of a row by itself; zeros between them: [M, K, channels]."""
-        share = utterances / (maximum(sum_over(utterances, 2), 1.0) * x.shape[2])  # [M, U, K]
-        centred = x - spread(utterances, ops.matmul(share, sum_over(x, 2)))  # [M, K, channels]
-        variance = ops.matmul(share, sum_over(square(centred), 2))  # [M, U, 1]
-        return centred * spread(utterances, reciprocal_deviation(variance, EPSILON))
+        share = utterances / (op.maximum(op.sum_over(utterances, 2), 1.0) * x.shape[2])  # [M, U, K]
+        centred = x - to_frames(utterances, ops.matmul(share, op.sum_over(x, 2)))  # [M, K, channels]
+        variance = ops.matmul(share, op.sum_over(op.square(centred), 2))  # [M, U, 1]
+        return centred * to_frames(utterances, reciprocal_deviation(variance, EPSILON))
 
 
 class GlobalStatistics(nn.Cell):
@@ -66,13 +66,13 @@ class GlobalStatistics(nn.Cell):
         # Two passes, since one loses digits where the mean is large; each over the channels first, for the same reason
         # and so that the mask has only M * K numbers to multiply.
         share = self.share(x, frame_mask)
-        mean = sum_over(sum_over(x, 2) * share, 1)
-        variance = sum_over(sum_over(square(x - mean), 2) * share, 1)
+        mean = op.sum_over(op.sum_over(x, 2) * share, 1)
+        variance = op.sum_over(op.sum_over(op.square(x - mean), 2) * share, 1)
         return mean, reciprocal_deviation(variance, EPSILON)
 
-    def share(self, x, frame_mask):
-        """What a number in each frame counts in the mean, 0 after the end: [M, K, 1]."""
-        return frame_mask * power(maximum(sum_over(frame_mask, 1), 1.0) * x.shape[2], -1.0)
+    def share(self, x: Tensor, frame_mask: Tensor) -> Tensor:
+        """The weight of a frame's numbers in the mean, 0 after the end: [M, K, 1]."""
+        return frame_mask * op.power(op.maximum(op.sum_over(frame_mask, 1), 1.0) * x.shape[2], -1.0)
 
     def bprop(self, x, frame_mask, out, dout):
         (mean, deviation), (dmean, ddeviation) = out, dout
@@ -82,20 +82,20 @@ class GlobalStatistics(nn.Cell):
         return dx, ops.zeros_like(frame_mask)
 
 
-def spread(utterances, values):
-    """A value for each utterance [M, U, 1] to all its frames, 0 to the others: [M, K, 1]."""
-    return product_over_frames(utterances, values)
+def to_frames(utterances: Tensor, values: Tensor) -> Tensor:
+    """Give each utterance's value [M, U, 1] to all its frames, and 0 to the frames of none: [M, K, 1]."""
+    return op.product_over_frames(utterances, values)
 
 
-def channel_mean(x):
+def channel_mean(x: Tensor) -> Tensor:
     """[M, K, channels] -> [M, K, 1]. MindSpore's ReduceMean is a kernel of its own, and takes 20 times as long."""
-    return sum_over(x, 2) * (1.0 / x.shape[2])
+    return op.sum_over(x, 2) * (1.0 / x.shape[2])
 
 
 class FrameNorm(Norm):
     """cLN: mean and variance over the channels of each frame."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__(channels)
         self.normalize = FrameNormalization()
 
@@ -108,7 +108,7 @@ class FrameNormalization(nn.Cell):
 
     def construct(self, x):
         mean = channel_mean(x)
-        variance = channel_mean(square(x - mean))
+        variance = channel_mean(op.square(x - mean))
         deviation = reciprocal_deviation(variance, EPSILON)
         return (x - mean) * deviation, deviation
 
@@ -125,20 +125,20 @@ class CumulativeNorm(Norm):
         if utterances is None:
             utterances = frame_mask.reshape(M, 1, K)
         # The variance is a difference of sums; taking the first frame's mean off keeps its digits.
-        x = x - spread(utterances, ops.matmul(first_frames(utterances), channel_mean(x)))
-        count = maximum(running_sum(frame_mask.reshape(M, K), utterances), 1.0) * channels  # [M, K]
-        mean = running_sum(sum_away(x, 2), utterances) / count  # [M, K]
-        variance = ops.maximum(running_sum(sum_away(square(x), 2), utterances) / count - mean.square(), 0.0)
+        x = x - to_frames(utterances, ops.matmul(first_frames(utterances), channel_mean(x)))
+        count = op.maximum(running_sum(frame_mask.reshape(M, K), utterances), 1.0) * channels  # [M, K]
+        mean = running_sum(op.sum_away(x, 2), utterances) / count  # [M, K]
+        variance = op.maximum(running_sum(op.sum_away(op.square(x), 2), utterances) / count - mean.square(), 0.0)
         mean, variance = mean.reshape(M, K, 1), variance.reshape(M, K, 1)
         return (x - mean) * reciprocal_deviation(variance, EPSILON) * frame_mask, *self.affine()
 
 
-def running_sum(frames, utterances):
-    """Sums over the frames so far of the utterance that each frame is of: [M, K] and [M, U, K] -> [M, K]."""
+def running_sum(frames: Tensor, utterances: Tensor) -> Tensor:
+    """Sums over the frames so far of each frame's own utterance: [M, K] and [M, U, K] -> [M, K]."""
     return (ops.cumsum(frames.expand_dims(1) * utterances, 2) * utterances).sum(1)
 
 
-def first_frames(utterances):
+def first_frames(utterances: Tensor) -> Tensor:
     """1 at the first frame of each utterance: [M, U, K] -> [M, U, K]."""
     return utterances * (ops.cumsum(utterances, 2) < 1.5).astype(ms.float32)
 
@@ -146,7 +146,7 @@ def first_frames(utterances):
 class BatchNorm(Norm):
     """BN: mean and variance of each channel over the batch's frames; once trained, their running averages."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int):
         super().__init__(channels)
         zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
         self.running_mean = Parameter(Tensor(zeros), name="running_mean", requires_grad=False)
@@ -161,12 +161,12 @@ class BatchNorm(Norm):
         gain = gain * reciprocal_deviation(variance, BATCH_NORM_EPSILON)  # [1, 1, channels]
         return x, one, gain, bias - mean * gain
 
-    def batch_statistics(self, x, frame_mask):
+    def batch_statistics(self, x: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance [channels] of this batch, which the running averages move a tenth of the way to."""
-        count = ops.maximum(frame_mask.sum(), 1.0)
+        count = op.maximum(frame_mask.sum(), 1.0)
         mean = (x * frame_mask).sum((0, 1)) / count
         variance = ((x - mean).square() * frame_mask).sum((0, 1)) / count
-        unbiased = variance * count / ops.maximum(count - 1.0, 1.0)
+        unbiased = variance * count / op.maximum(count - 1.0, 1.0)
         ops.assign(self.running_mean, 0.9 * self.running_mean + 0.1 * ops.stop_gradient(mean))
         ops.assign(self.running_variance, 0.9 * self.running_variance + 0.1 * ops.stop_gradient(unbiased))
         return mean, variance
@@ -175,6 +175,6 @@ class BatchNorm(Norm):
 NORMS = {"gLN": GlobalNorm, "cLN": FrameNorm, "cgLN": CumulativeNorm, "BN": BatchNorm}
 
 
-def reciprocal_deviation(variance, epsilon):
+def reciprocal_deviation(variance: Tensor, epsilon: float) -> Tensor:
     """1 / sqrt(variance + epsilon), as the power that ONNX has: MindSpore exports neither its Rsqrt nor Reciprocal."""
-    return power(variance + epsilon, -0.5)
+    return op.power(variance + epsilon, -0.5)

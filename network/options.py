@@ -1,5 +1,6 @@
 """The options of a network: what its checkpoint carries, and what together cannot be honoured."""
 
+import argparse
 import json
 from dataclasses import asdict, dataclass, fields
 
@@ -9,7 +10,7 @@ from config import NETWORK
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The options of a network, which its checkpoint carries. Raises UserError where they cannot be honoured."""
+    """The options of a network, by the names of config.NETWORK. Raises UserError where they cannot be honoured."""
 
     N: int = NETWORK["N"]["default"]
     L: int = NETWORK["L"]["default"]
@@ -47,29 +48,31 @@ class NetworkOptions:
                             " (and --input_norm same)")  # fmt: skip
 
     @property
-    def first_norm(self):
+    def first_norm(self) -> str:
         """The norm before the bottleneck."""
         return self.norm_type if self.input_norm == "same" else self.input_norm
 
     @property
-    def hop(self):
+    def hop(self) -> int:
         """Samples from one frame to the next."""
         return self.L // 2
 
     @property
-    def gap(self):
+    def gap(self) -> int:
         """Samples of silence after which one mixture cannot change another in the same row."""
         reach = (self.P - 1) * 2 ** (self.X - 1) // (1 if self.causal else 2)  # frames
         return (reach + 2) * self.hop
 
     @classmethod
-    def of(cls, args):
+    def of(cls, args: argparse.Namespace) -> "NetworkOptions":
         """The network options among parsed arguments."""
         return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
 
-    def to_json(self):
+    def to_json(self) -> str:
+        """The options as text, the way a checkpoint carries them."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "NetworkOptions":
+        """The options that `to_json` gave as text; TypeError or ValueError if it is of another kind."""
         return cls(**json.loads(text))

@@ -1,13 +1,21 @@
 """What is known of each foreign implementation: its names of the weights, its layout of them, its defaults.
 
-Each function takes the arrays of a file by the source's own names, and the arguments that they cannot tell, and gives
-the same arrays by the names of this project, in its layout, and the options of the network that they are of.
+Each function of SOURCES takes the arrays of a file by the source's own names, and the source's arguments: those of
+ARGUMENTS by our names, and by their own what else the file holds. It returns the same arrays by the names of this
+project, in its layout, and the options of their network. What is no network of that source raises KeyError, IndexError,
+TypeError or ValueError; what has no equal here, UserError.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from network.options import NetworkOptions
+
+Arrays = Mapping[str, np.ndarray]
+Converted = tuple[dict[str, np.ndarray], NetworkOptions]
 
 # What weights cannot tell: the names that the sources' files give it.
 ARGUMENTS = {
@@ -27,24 +35,32 @@ DEFAULTS = {
 ASTEROID_NORMS = {"GlobLN": "gLN", "ChanLN": "cLN", "CumLN": "cgLN", "bN": "BN", "BatchNorm": "BN"}
 
 
-class Weights(dict):
+class Weights(dict[str, np.ndarray]):
     """Arrays by their names, and which of them were used."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any):
         super().__init__(*args)
-        self.used = set()
+        self.used: set[str] = set()
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         self.used.add(name)
         return super().__getitem__(name)
 
+    def unused(self) -> list[str]:
+        """Names of the arrays that nothing asked for, but for the batches that PyTorch's BatchNorm counts."""
+        return sorted(name for name in self.keys() - self.used if not name.endswith("num_batches_tracked"))
 
-def from_kaituoxu(state, arguments):
+
+def stated_by_weights(state: Arrays) -> dict[str, str]:
+    """The arguments that weights can tell after all: only batch normalisation has running statistics."""
+    return {"norm_type": "BN"} if any(name.endswith("running_mean") for name in state) else {}
+
+
+def from_kaituoxu(state: Arrays, arguments: Mapping[str, Any]) -> Converted:
     """No biases, no skip path, no PReLU before the masks; the first norm is cLN whatever norm_type says."""
     N, _, L = state["encoder.conv1d_U.weight"].shape
     block = "separator.network.2.{}.{}.net."
-    R = 1 + max(int(name.split(".")[3]) for name in state if name.startswith("separator.network.2."))
-    X = 1 + max(int(name.split(".")[4]) for name in state if name.startswith("separator.network.2."))
+    R, X = parts_of(state, "separator.network.2."), parts_of(state, "separator.network.2.0.")
     # A causal depthwise convolution is followed by a cell that cuts its tail off, which shifts the numbers after it.
     causal = "separator.network.2.0.0.net.3.net.4.weight" in state
     weights = {
@@ -77,20 +93,22 @@ def from_kaituoxu(state, arguments):
     return weights, options
 
 
-def from_asteroid(state, arguments):
+def from_asteroid(state: Arrays, arguments: Mapping[str, Any]) -> Converted:
     """Biases, a PReLU before the masks, the encoder's ReLU by choice; the last residual of a skip path is unused."""
-    N, _, L = state["encoder.filterbank._filters"].shape
-    masker = "masker."
-    count = 1 + max(int(name.split(".")[2]) for name in state if name.startswith("masker.TCN."))
+    _, _, L = state["encoder.filterbank._filters"].shape
+    stride = arguments.get("stride")
+    if stride not in (None, L // 2):
+        raise UserError(f"frames of {L} samples are {stride} apart; here that is always half")
+    count = parts_of(state, "masker.TCN.")
     causal = "masker.TCN.0.shared_block.3.0.weight" in state
     has_skip = "masker.TCN.0.skip_conv.weight" in state
     weights = {
         "encoder.weight": state["encoder.filterbank._filters"][:, 0],
         "decoder.weight": state["decoder.filterbank._filters"][:, 0],
-        **norm(state, masker + "bottleneck.0.", "separator.norm."),
-        **conv(state, masker + "bottleneck.1.", "separator.bottleneck."),
-        "separator.prelu.slope": state[masker + "mask_net.0.weight"],
-        **conv(state, masker + "mask_net.1.", "separator.conv_masks."),
+        **norm(state, "masker.bottleneck.0.", "separator.norm."),
+        **conv(state, "masker.bottleneck.1.", "separator.bottleneck."),
+        "separator.prelu.slope": state["masker.mask_net.0.weight"],
+        **conv(state, "masker.mask_net.1.", "separator.conv_masks."),
     }
     for i in range(count):
         old, new = f"masker.TCN.{i}.", f"separator.blocks.{i}."
@@ -108,18 +126,17 @@ def from_asteroid(state, arguments):
     )  # fmt: skip
 
 
-def from_torchaudio(state, arguments):
+def from_torchaudio(state: Arrays, arguments: Mapping[str, Any]) -> Converted:
     """Biases, a skip path, a PReLU before the masks, no ReLU after the encoder, gLN, a hop of zeros at both ends."""
-    N, _, L = state["encoder.weight"].shape
-    generator = "mask_generator."
-    count = 1 + max(int(name.split(".")[2]) for name in state if name.startswith("mask_generator.conv_layers."))
+    _, _, L = state["encoder.weight"].shape
+    count = parts_of(state, "mask_generator.conv_layers.")
     weights = {
         "encoder.weight": state["encoder.weight"][:, 0],
         "decoder.weight": state["decoder.weight"][:, 0],
-        **norm(state, generator + "input_norm.", "separator.norm."),
-        **conv(state, generator + "input_conv.", "separator.bottleneck."),
-        "separator.prelu.slope": state[generator + "output_prelu.weight"],
-        **conv(state, generator + "output_conv.", "separator.conv_masks."),
+        **norm(state, "mask_generator.input_norm.", "separator.norm."),
+        **conv(state, "mask_generator.input_conv.", "separator.bottleneck."),
+        "separator.prelu.slope": state["mask_generator.output_prelu.weight"],
+        **conv(state, "mask_generator.output_conv.", "separator.conv_masks."),
     }
     for i in range(count):
         old, new = f"mask_generator.conv_layers.{i}.", f"separator.blocks.{i}."
@@ -130,7 +147,12 @@ def from_torchaudio(state, arguments):
     return weights, with_biases(weights, count, arguments, L=L, encoder_relu=0, padding="both")
 
 
-def with_biases(weights, count, arguments, **others):
+def parts_of(state: Arrays, prefix: str) -> int:
+    """How many parts, numbered from 0, a source's list of this name has."""
+    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in state if name.startswith(prefix))
+
+
+def with_biases(weights: Arrays, count: int, arguments: Mapping[str, Any], **others: Any) -> NetworkOptions:
     """The options of a network of `count` blocks with biases and a PReLU before the masks, off its weights' shapes."""
     N = len(weights["encoder.weight"])
     H, B = weights["separator.blocks.0.conv_in.weight"].shape
@@ -145,7 +167,7 @@ def with_biases(weights, count, arguments, **others):
     )  # fmt: skip
 
 
-def first_layers(state, old, depthwise_name, new):
+def first_layers(state: Arrays, old: str, depthwise_name: str, new: str) -> dict[str, np.ndarray]:
     """A block up to its second norm, by our names; Asteroid and torchaudio number its layers alike."""
     return {
         **conv(state, old + "0.", new + "conv_in."),
@@ -157,17 +179,17 @@ def first_layers(state, old, depthwise_name, new):
     }
 
 
-def conv(state, old, new):
+def conv(state: Arrays, old: str, new: str) -> dict[str, np.ndarray]:
     """Weight and bias of a 1x1 convolution, by our names: [outputs, inputs, 1] -> [outputs, inputs]."""
     return {new + "weight": state[old + "weight"][:, :, 0], new + "bias": state[old + "bias"]}
 
 
-def depthwise(state, old, new):
+def depthwise(state: Arrays, old: str, new: str) -> dict[str, np.ndarray]:
     """Weight and bias of a depthwise convolution, by our names: [H, 1, P] -> [P, H]."""
     return {new + "weight": state[old + "weight"][:, 0].T, new + "bias": state[old + "bias"]}
 
 
-def norm(state, old, new):
+def norm(state: Arrays, old: str, new: str) -> dict[str, np.ndarray]:
     """Gain, bias and, for BN, running statistics of a norm, by our names: [channels]."""
     theirs = ("gamma", "beta") if old + "gamma" in state else ("weight", "bias")
     found = {new + "gain": state[old + theirs[0]].reshape(-1), new + "bias": state[old + theirs[1]].reshape(-1)}

@@ -14,7 +14,7 @@ from network.layers import PointwiseConv
 class HalfProduct(nn.Cell):
     """A matrix product of float32 tensors in half precision, given in float32."""
 
-    def __init__(self, product, half):
+    def __init__(self, product: ms.ops.Primitive, half: ms.Type):
         super().__init__()
         self.product, self.half = product, half
 
@@ -22,14 +22,14 @@ class HalfProduct(nn.Cell):
         return self.product(x.astype(self.half), weight.astype(self.half)).astype(ms.float32)
 
 
-def set_precision(net, level, half, device):
-    """Have a network compute in half precision, as --amp_level and --amp_type of config.py say.
+def set_precision(net: nn.Cell, level: str, half: str, device: str) -> None:
+    """Make a network compute in half precision, by the options --amp_level and --amp_type.
 
     Args:
         net: model.ConvTasNet.
         level: "O0" leaves it in float32, "O2" halves the separator's products, "O3" the encoder's and decoder's too.
         half: "float16" or "bfloat16".
-        device: where it runs, as `device.set_device` returned it.
+        device: what `device.set_device` returned.
 
     Raises UserError if the device has no such products.
     """
@@ -40,8 +40,8 @@ def set_precision(net, level, half, device):
     halve_products(net, level, getattr(ms, half))
 
 
-def halve_products(net, level, half):
-    """Put products in `half`, a MindSpore type, in the place of those of float32."""
+def halve_products(net: nn.Cell, level: str, half: ms.Type) -> None:
+    """Put products in `half` in the place of those in float32; `level` as for `set_precision`."""
     for _, cell in net.separator.cells_and_names():
         if isinstance(cell, PointwiseConv):
             cell.product, cell.batch_product = HalfProduct(cell.product, half), HalfProduct(cell.batch_product, half)
@@ -50,8 +50,8 @@ def halve_products(net, level, half):
             cell.product = HalfProduct(cell.product, half)
 
 
-def loss_scaler(level, half):
-    """What keeps small gradients from vanishing in float16; bfloat16, as wide as float32, needs none."""
+def loss_scaler(level: str, half: str) -> ms.amp.LossScaler | None:
+    """What keeps small gradients from vanishing in float16; None for bfloat16, whose range is that of float32."""
     if level == "O0" or half == "bfloat16":
         return None
     return ms.amp.DynamicLossScaler(scale_value=2.0**16, scale_factor=2, scale_window=2000)

@@ -4,6 +4,7 @@ inputs      the recordings that are asked for: files, folders, patterns, standar
 outputs     the files that are written for a recording, all or none, or a stream
 picture     waveforms and spectrograms of a recording and its estimates
 pieces      long recordings in flat memory: separated in pieces, and joined
-separation  separates files, standard input or a stream, and says where the estimates are
+resampling  recordings at other rates than the network's, there and back
+separation  separates files, standard input or a stream, and prints where the estimates are
 streaming   a causal network on a live stream, in numpy
 """

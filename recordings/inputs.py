@@ -1,27 +1,24 @@
-"""The recordings that separate.py is given, whatever they are, and the files that it writes for each.
+"""The recordings that separate.py is given, and where the files go that it makes of each.
 
-A recording is a file of any format and rate that libsndfile reads, or wav on standard input. Its estimates are wav
-files of its own rate and resolution, with its title, artist and the like, or a wav of a channel a speaker on standard
-output.
+A recording is a file of any format and rate that libsndfile reads, or wav on standard input.
 """
 
 import glob
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import soundfile
 
-from common.audio import AudioInfo, audio_info, decode_open, open_audio, resampled
+from common.audio import AudioInfo, audio_info, decode_open, open_audio
 from common.errors import UserError
+from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
-ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
-FINER = {"PCM_24": "PCM_24", "PCM_32": "PCM_24", "FLOAT": "FLOAT", "DOUBLE": "FLOAT"}  # than 16 bits, what is as fine
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"} - {".raw"}
-LARGEST_WAV = 2**32 - 2**20  # bytes of samples: a wav file counts them in 32 bits
 BLOCK = 65536  # frames that are copied at once
 
 
@@ -29,20 +26,27 @@ BLOCK = 65536  # frames that are copied at once
 class Recording(AudioInfo):
     """A file, and where what is made of it goes.
 
-    `name` is what messages call it; `targets` a wav file for each speaker, none for standard output; `picture` a PNG
-    file or None; `subtype` and `metadata` what libsndfile calls its samples' format, and a dict of its texts.
+    Attributes:
+        frames, sample_rate: its length, and its rate in Hz.
+        path: where it is.
+        name: what messages call it.
+        targets: paths of a wav file for each speaker; none for standard output.
+        picture: path of a PNG file, or None.
+        channels: how many it has.
+        subtype: what libsndfile calls the format of its samples.
+        metadata: its title, artist and the like, by libsndfile's names.
     """
 
     path: str
     name: str
-    targets: list
+    targets: list[str]
     picture: str | None
     channels: int
     subtype: str
-    metadata: dict
+    metadata: dict[str, str]
 
 
-def find_files(arguments):
+def find_files(arguments: Iterable[str]) -> dict[str, str]:
     """The files that the arguments mean, and their names in the output folder: a dict from path to NAME.
 
     A folder means the audio files anywhere in it, which keep their place within it; a pattern, what it matches. Raises
@@ -66,11 +70,13 @@ def find_files(arguments):
     return found
 
 
-def output_paths(files, out_dir, speakers, overwrite=False, plot=False):
+def output_paths(
+    files: dict[str, str], out_dir: str, speakers: int, overwrite: bool = False, plot: bool = False
+) -> dict[str, tuple[list[str], str | None]]:
     """Where the estimates of each file go, and their picture.
 
     Args:
-        files: of `find_files`.
+        files: from `find_files`.
         out_dir: folder for NAME_s1.wav, NAME_s2.wav ...
         speakers: how many.
         overwrite: whether such files may be there already.
@@ -99,7 +105,7 @@ def output_paths(files, out_dir, speakers, overwrite=False, plot=False):
     return outputs
 
 
-def describe(path, targets, picture, channel):
+def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:
     """The `Recording` of a file. Raises UserError as `audio.audio_info` does."""
     info = audio_info(path, channel)
     with soundfile.SoundFile(path) as file:
@@ -108,21 +114,21 @@ def describe(path, targets, picture, channel):
 
 
 @contextmanager
-def opened(recording, sample_rate, channel):
-    """Give read(start, length), a stretch of a recording's `channel`, as of `audio.read_audio`, at this rate.
+def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -> Iterator[Reader]:
+    """Give read(start, length), a stretch of a recording at this rate: float32 [length], at `sample_rate` Hz.
 
-    The file stays open: a place in an mp3 file that was just opened is the slower to find the later it is. What is read
-    is float32 [length]. Raises UserError if the file is damaged there, or holds NaN or infinite samples.
+    `channel` is its number, from 1, or "mix" for the mean of all. The file stays open: a place in an mp3 file that was
+    just opened is the slower to find the later it is. Reading raises UserError if the file is damaged there, or holds
+    NaN or infinite samples.
     """
     with open_audio(recording.path) as file:
-        decode = partial(decode_open, file, channel=channel)
-        yield lambda start, length: resampled(decode, recording, sample_rate, start, length)
+        yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
 
 
-def from_standard_input(folder):
+def recording_from_standard_input(folder: str) -> Recording:
     """The `Recording` of the wav on standard input, copied into a file in `folder` as it comes.
 
-    It may be a pipe, whose header need not tell the length. Raises UserError if it is not wav, is empty or cannot be
+    It may be a pipe, whose header need not say how long it is. Raises UserError if it is not wav, is empty or cannot be
     copied.
     """
     copy = os.path.join(folder, "recording.wav")
@@ -140,7 +146,7 @@ def from_standard_input(folder):
         return Recording(frames, stream.samplerate, copy, "standard input", [], None, *facts)
 
 
-def open_standard_input():
+def open_standard_input() -> soundfile.SoundFile:
     """Standard input as a soundfile.SoundFile. Raises UserError if it is not wav."""
     try:
         return soundfile.SoundFile(sys.stdin.fileno(), closefd=False)

@@ -1,23 +1,31 @@
-"""The files that are written for a recording: its estimates, all or none, or a stream of them."""
+"""The files that are written for a recording: its estimates, all or none, or a stream of them.
+
+Estimates are wav files of their recording's own rate and resolution, with its title, artist and the like; on standard
+output, one wav with a channel a speaker.
+"""
 
 import os
 import shutil
 import struct
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from common.audio import as_steps, read_audio
+from common.audio import AudioInfo, as_steps, decode
 from common.errors import UserError
 from common.files import whole_file
+from recordings.inputs import BLOCK, Recording
+from recordings.resampling import at_rate
 
 ENCODINGS = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 FINER = {"PCM_24": "PCM_24", "PCM_32": "PCM_24", "FLOAT": "FLOAT", "DOUBLE": "FLOAT"}  # than 16 bits, what is as fine
 LARGEST_WAV = 2**32 - 2**20  # bytes of samples: a wav file counts them in 32 bits
-BLOCK = 65536  # frames that are copied at once
 
 
 class WaitingFile:
@@ -26,11 +34,11 @@ class WaitingFile:
     It lies in a hidden folder beside the recording's targets, which goes when its `with` block is left.
     """
 
-    def __init__(self, recording, sample_rate, speakers):
+    def __init__(self, recording: Recording, sample_rate: int, speakers: int):
         self.recording, self.sample_rate, self.speakers = recording, sample_rate, speakers
         self.place = os.path.dirname(recording.targets[0] if recording.targets else recording.path) or "."
 
-    def __enter__(self):
+    def __enter__(self) -> "WaitingFile":
         try:
             os.makedirs(self.place, exist_ok=True)
             self.folder = tempfile.TemporaryDirectory(prefix=".separating-", dir=self.place)
@@ -40,33 +48,36 @@ class WaitingFile:
         self.file = soundfile.SoundFile(self.path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self.file.close()
         self.folder.cleanup()
 
-    def append(self, estimates):
+    def append(self, estimates: np.ndarray) -> None:
         """Add estimates [C, n]. Raises UserError if the disk is full."""
         try:
             self.file.write(estimates.T)
         except RuntimeError as error:
             raise UserError(f"{self.place}: cannot be written to ({error}); is there room?") from None
 
-    def stretches(self):
+    def stretches(self) -> Iterator[np.ndarray]:
         """All of the estimates, stretch by stretch, at the recording's rate: [C, n]."""
         for start in range(0, self.recording.frames, BLOCK):
             yield self.read(start, min(BLOCK, self.recording.frames - start), self.recording.sample_rate)
 
-    def read(self, start, length, sample_rate):
+    def read(self, start: int, length: int, sample_rate: int) -> np.ndarray:
         """A stretch of the estimates, once all are there, at this rate: [C, length]."""
+        info = AudioInfo(self.file.frames, self.sample_rate)
         self.file.close()
-        return read_audio(self.path, sample_rate, start, length, channel="all").T
+        return at_rate(sample_rate, partial(decode, self.path, channel="all"), info)(start, length).T
 
 
-def write_estimates(recording, blocks, encoding):
+def write_estimates(
+    recording: Recording, blocks: Callable[[], Iterable[np.ndarray]], encoding: str | None
+) -> tuple[str, float]:
     """Write a recording's estimates to its targets or standard output, all of them or none.
 
     Args:
-        recording: of `describe` or `from_standard_input`.
+        recording: whose rate, length and texts they have.
         blocks: function that gives an iterator over the estimates, stretch by stretch: float32 [C, n] at its rate.
         encoding: a key of ENCODINGS, or None for what the recording has; float, if a sample would be clipped in that.
 
@@ -89,7 +100,7 @@ def write_estimates(recording, blocks, encoding):
     return subtype, peak
 
 
-def write_wavs(paths, recording, blocks, subtype):
+def write_wavs(paths: list[str], recording: Recording, blocks: Iterable[np.ndarray], subtype: str) -> float:
     """Write estimates as wav files, one a speaker or, of one path, a channel a speaker; returns the largest sample."""
     peak, files = 0.0, []
     with ExitStack() as stack:
@@ -105,7 +116,7 @@ def write_wavs(paths, recording, blocks, subtype):
     return peak
 
 
-def new_wav(path, recording, signal, subtype):
+def new_wav(path: str, recording: Recording, signal: np.ndarray, subtype: str) -> soundfile.SoundFile:
     """A wav file for signals like this one, [n] or [n, C], as long as the recording and with its texts."""
     channels = 1 if signal.ndim == 1 else signal.shape[1]
     size = recording.frames * channels * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
@@ -117,7 +128,7 @@ def new_wav(path, recording, signal, subtype):
 
 
 @contextmanager
-def standard_output():
+def standard_output() -> Iterator[BinaryIO]:
     """Give standard output's bytes to write to. Raises UserError if it is full, or if what read it has ended."""
     try:
         yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
@@ -134,11 +145,12 @@ class WavStream:
     Its header promises the most that one can, unless standard output is a file, where the length is put right.
     """
 
-    def __init__(self, sample_rate, channels):
+    def __init__(self, sample_rate: int, channels: int):
         self.sample_rate, self.channels, self.bytes = sample_rate, channels, 0
         self.write_header(2**32 - 1)
 
-    def write_header(self, size):
+    def write_header(self, size: int) -> None:
+        """Write the header of so many bytes of samples."""
         frame = 4 * self.channels
         form = struct.pack("<HHIIHH", 3, self.channels, self.sample_rate, self.sample_rate * frame, frame, 32)
         with standard_output() as stream:
@@ -146,14 +158,15 @@ class WavStream:
             stream.write(struct.pack("<4sI", b"data", size))
             stream.flush()
 
-    def write(self, estimates):
+    def write(self, estimates: np.ndarray) -> None:
         """Write estimates [C, n] and pass them on at once."""
         with standard_output() as stream:
             stream.write(np.ascontiguousarray(estimates.T, "<f4").tobytes())
             stream.flush()
         self.bytes += 4 * estimates.size
 
-    def close(self):
+    def close(self) -> None:
+        """Put the length right, if standard output is a file."""
         if sys.__stdout__.seekable() and self.bytes < 2**32:
             with standard_output() as stream:
                 stream.seek(0)

@@ -12,6 +12,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from common.files import whole_file
+from common.numbers import ceil_div
+from recordings.resampling import Reader
 
 COLUMNS = 1000  # at most
 HOP_SECONDS = 0.008  # from one spectrum to the next
@@ -21,20 +23,20 @@ RANGE_DB = 70  # what is further below the loudest spot of the picture is as dar
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")  # of names
 
 
-def draw_picture(path, name, read, samples, sample_rate):
+def draw_picture(path: str, name: str, read: Reader, samples: int, sample_rate: int) -> None:
     """Draw a recording and its estimates into a PNG file, whole or not at all.
 
     Args:
         path: of the file to write.
-        name: of the recording, the title.
+        name: the recording's, which becomes the title.
         read: gives the stretch read(start, length) of the mixture and of its C estimates, float32 [1 + C, length].
-        samples: of the recording, T.
+        samples: length of the recording, T.
         sample_rate: of these samples, in Hz.
 
     Raises UserError if the file cannot be written.
     """
     hop = max(1, round(HOP_SECONDS * sample_rate))
-    figure = draw(*gather(read, samples, hop), samples / sample_rate, sample_rate, hop)
+    figure = draw_figure(*gather_columns(read, samples, hop), samples / sample_rate, sample_rate, hop)
     printable = name.encode(errors="replace").decode()  # a file's name need not be valid UTF-8
     fonts = [font for font in FONTS if font in font_manager.get_font_names()]
     figure.suptitle(printable, parse_math=False, fontfamily=fonts)
@@ -43,15 +45,15 @@ def draw_picture(path, name, read, samples, sample_rate):
         figure.savefig(partial, format="png", dpi=100)
 
 
-def gather(read, samples, hop):
-    """What the columns of a picture show of signals [S, T], T of so many samples, read as `draw_picture` says.
+def gather_columns(read: Reader, samples: int, hop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the columns of a picture show of signals [S, T] of so many samples, read as `draw_picture` reads them.
 
     Returns the lowest and the highest sample, both [S, columns of waveform], and the mean power of the spectra, each of
     a Hann window about a hop: [S, columns of spectrogram, F].
     """
     window = HOPS_IN_WINDOW * hop
     margin = (window - hop) // 2  # of a window, before and after its hop
-    signals, hops = len(read(0, 1)), -(-samples // hop)
+    signals, hops = len(read(0, 1)), ceil_div(samples, hop)
     lowest = np.full((signals, min(samples, COLUMNS)), np.inf, np.float32)
     highest = -lowest
     power = np.zeros((signals, min(hops, COLUMNS), window // 2 + 1))
@@ -60,34 +62,36 @@ def gather(read, samples, hop):
         first, last = max(0, start - margin), min(stop + window, samples)
         stretch = read(first, last - first)
         inside = stretch[:, start - first : stop - first]
-        fold(np.minimum, inside, lowest, start, samples)
-        fold(np.maximum, inside, highest, start, samples)
+        reduce_into(np.minimum, inside, lowest, start, samples)
+        reduce_into(np.maximum, inside, highest, start, samples)
         stretch = np.pad(stretch, ((0, 0), (margin - (start - first), stop + window - last)))
         frames = np.lib.stride_tricks.sliding_window_view(stretch, window, axis=1)[:, : stop - start : hop]
         spectra = np.fft.rfft(frames * np.hanning(window))  # [S, hops, F]
-        fold(np.add, np.abs(spectra) ** 2, power, start // hop, hops)
-    return lowest, highest, power / np.diff(begins(power.shape[1], hops))[:, np.newaxis]
+        reduce_into(np.add, np.abs(spectra) ** 2, power, start // hop, hops)
+    return lowest, highest, power / np.diff(column_edges(power.shape[1], hops))[:, np.newaxis]
 
 
-def begins(columns, n):
-    """The first of the values that each column is of, where columns share n values; and n: int [columns + 1]."""
-    return -(-np.arange(columns + 1) * n // columns)
+def column_edges(columns: int, n: int) -> np.ndarray:
+    """The number of the first value in each column, where columns share n values; and n: int [columns + 1]."""
+    return ceil_div(np.arange(columns + 1) * n, columns)
 
 
-def fold(function, values, columns, start, n):
+def reduce_into(function: np.ufunc, values: np.ndarray, columns: np.ndarray, start: int, n: int) -> None:
     """Reduce values [S, some, ...] to columns [S, columns, ...]; the first of them is number `start` of n."""
-    edges = begins(columns.shape[1], n)
+    edges = column_edges(columns.shape[1], n)
     first, last = np.searchsorted(edges, [start, start + values.shape[1] - 1], side="right") - 1
     part = columns[:, first : last + 1]
     function(part, function.reduceat(values, np.maximum(edges[first : last + 1] - start, 0), axis=1), out=part)
 
 
-def draw(lowest, highest, power, seconds, sample_rate, hop):
-    """A matplotlib Figure of what `gather` returns, a row a signal: waveform and spectrogram over the same seconds."""
+def draw_figure(
+    lowest: np.ndarray, highest: np.ndarray, power: np.ndarray, seconds: float, sample_rate: int, hop: int
+) -> Figure:
+    """Show what `gather_columns` returns, a row a signal: waveform and spectrogram over the same seconds."""
     signals, columns = lowest.shape
     times = (np.arange(columns) + 0.5) / columns * seconds
     decibels = 10 * np.log10(np.maximum(power, 1e-30) / (power.max() or 1))
-    ends = -(-round(seconds * sample_rate) // hop) * hop / sample_rate  # of the last hop
+    ends = ceil_div(round(seconds * sample_rate), hop) * hop / sample_rate  # of the last hop
     figure = Figure(figsize=(14, 0.9 + 1.9 * signals), layout="constrained")
     axes = figure.subplots(signals, 2, sharex=True, sharey="col")
     for signal, (left, right) in enumerate(axes):

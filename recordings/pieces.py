@@ -5,18 +5,21 @@ so there the order is taken that agrees best, and one piece is faded into the ot
 """
 
 import math
+from collections.abc import Iterable, Iterator
 
 import mindspore as ms
 import numpy as np
 
-from common.errors import UserError
-from common.estimates import best_permutation, mixture_gains
+from common.estimates import best_permutation, mixture_gains, require_finite
+from common.numbers import ceil_div
+from model import ConvTasNet
+from recordings.resampling import Reader
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
 
 
-def piece_length(samples, sample_rate):
+def piece_length(samples: int, sample_rate: int) -> int:
     """Samples of the pieces in which a recording of so many is separated: one of a few fixed lengths.
 
     Graph mode compiles anew for each length. A recording that is no longer than a piece is one.
@@ -24,7 +27,7 @@ def piece_length(samples, sample_rate):
     return padded_length(min(samples, round(PIECE_SECONDS * sample_rate)), sample_rate)
 
 
-def padded_length(samples, sample_rate):
+def padded_length(samples: int, sample_rate: int) -> int:
     """The first of a few fixed lengths that is not below `samples`.
 
     They are about 10 % apart, in tenths of a second (1, 2, ... 10, 11, 13, 15, 17, 19, 21, 24, ...), because graph
@@ -32,46 +35,69 @@ def padded_length(samples, sample_rate):
     """
     tenths = 1
     while (fixed := math.ceil(tenths * sample_rate / 10)) < samples:
-        tenths = -(-tenths * 11 // 10)
+        tenths = ceil_div(tenths * 11, 10)
     return fixed
 
 
-def joined_estimates(net, read, samples, piece):
+def separate_in_pieces(net: ConvTasNet, read: Reader, samples: int, piece: int) -> Iterator[np.ndarray]:
     """Separate a recording piece by piece.
 
     Args:
-        net: of `model.load_model`, for C speakers.
+        net: from `model.load_model`, for C speakers.
         read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
-        samples: of the recording, T.
-        piece: samples of a piece, of `piece_length`.
+        samples: length of the recording, T.
+        piece: samples of a piece, from `piece_length`.
 
-    Yields the estimates [C, T], float32, in stretches [C, n], at levels that add up to the recording as closely as one
-    gain a speaker and piece allows. Raises UserError if the network gives NaN.
+    Yields the estimates [C, T] as `join_pieces` does. Raises UserError if the network gives NaN.
     """
     starts = piece_starts(samples, piece, round(OVERLAP_SECONDS * net.sample_rate), net.options.hop)
-    tail = None  # what is joined already of the stretch that the next piece begins with
-    for start, following in zip(starts, [*starts[1:], samples], strict=True):
-        mixture = read(start, min(piece, samples - start))
-        estimates = estimate(net, mixture, piece)  # [C, piece or less]
-        estimates *= mixture_gains(estimates, mixture)[:, np.newaxis]
-        if tail is not None:
-            estimates = joined(tail, estimates)
-        yield estimates[:, : following - start]
-        tail = estimates[:, following - start :]
+    mixtures = (read(start, min(piece, samples - start)) for start in starts)
+    return join_pieces(starts, samples, ((mixture, estimate(net, mixture, piece)) for mixture in mixtures))
 
 
-def piece_starts(samples, piece, overlap, hop):
+def piece_starts(samples: int, piece: int, overlap: int, hop: int) -> list[int]:
     """First samples of as few pieces as cover a recording, each sharing about `overlap` samples or more with the next.
 
     They are multiples of the hop, so that the network's frames lie as in the whole recording.
     """
     if samples <= piece:
         return [0]
-    count = -(-(samples - overlap) // (piece - overlap))
+    count = ceil_div(samples - overlap, piece - overlap)
     return (np.ceil(np.linspace(0, samples - piece, count) / hop).astype(int) * hop).tolist()
 
 
-def joined(tail, estimates):
+def estimate(net: ConvTasNet, mixture: np.ndarray, samples: int) -> np.ndarray:
+    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them."""
+    padded = np.zeros((1, samples), np.float32)
+    padded[0, : len(mixture)] = mixture
+    estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
+    require_finite(estimates)
+    return estimates[0, :, : len(mixture)].copy()
+
+
+def join_pieces(
+    starts: list[int], samples: int, pieces: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[np.ndarray]:
+    """Join the estimates of the pieces of a recording, holding two pieces at once.
+
+    Args:
+        starts: first sample of each piece, from `piece_starts`.
+        samples: length of the recording, T.
+        pieces: of each piece its mixture [n] and its estimates, float32 [C, n], which are changed.
+
+    Yields the estimates [C, T], float32, in stretches, a piece's each, at levels that add up to the recording as
+    closely as one gain a speaker and piece allows.
+    """
+    tail = None  # what is joined already of the stretch that the next piece begins with: [C, overlap]
+    for start, following, (mixture, estimates) in zip(starts, [*starts[1:], samples], pieces, strict=True):
+        estimates *= mixture_gains(estimates, mixture)[:, np.newaxis]
+        if tail is not None:
+            estimates = fade_into(tail, estimates)
+        yield estimates[:, : following - start]
+        tail = estimates[:, following - start :]
+
+
+def fade_into(tail: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Put the speakers of `estimates` [C, T] into the order of `tail` [C, overlap], and fade from this into them.
 
     The order is that of the highest correlations between what the two say of the overlap. They are not normalised, so
@@ -83,13 +109,3 @@ def joined(tail, estimates):
     fade = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
     estimates[:, :overlap] = (1 - fade) * tail + fade * estimates[:, :overlap]
     return estimates
-
-
-def estimate(net, mixture, samples):
-    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them."""
-    padded = np.zeros((1, samples), np.float32)
-    padded[0, : len(mixture)] = mixture
-    estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
-    if not np.isfinite(estimates).all():
-        raise UserError("--model_path: the network gives NaN or infinite samples; take a checkpoint from before that")
-    return estimates[0, :, : len(mixture)].copy()

@@ -1,36 +1,53 @@
-"""Separates files, standard input or a stream, whatever they are, and says where the estimates are."""
+"""Separates files, standard input or a stream, whatever they are, and prints where the estimates are."""
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from recordings.inputs import describe, from_standard_input, open_standard_input, opened
+from model import ConvTasNet
+from recordings.inputs import (
+    Recording,
+    open_standard_input,
+    recording_from_file,
+    recording_from_standard_input,
+    stretch_reader,
+)
 from recordings.outputs import WaitingFile, WavStream, write_estimates
-from recordings.pieces import joined_estimates, piece_length
+from recordings.pieces import piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
-def separate_standard_input(net, channel, encoding):
-    """Separate the wav on standard input into one on standard output."""
+def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
+    """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
     with tempfile.TemporaryDirectory() as folder:
-        separate_recordings(net, [from_standard_input(folder)], channel, encoding)
+        separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
 
 
-def separate_files(net, outputs, channel, encoding):
-    """Separate files into `outputs`, of `recordings.output_paths`, and print where the estimates are.
+def separate_files(
+    net: ConvTasNet, outputs: dict[str, tuple[list[str], str | None]], channel: int | str, encoding: str | None
+) -> None:
+    """Separate files, and print where their estimates are.
 
-    Files that cannot be separated are said so, and the others are separated; then the end is a UserError.
+    Args:
+        net: from `model.load_model`.
+        outputs: where the estimates of each file go, from `inputs.output_paths`.
+        channel: which one is separated, a number from 1, or "mix" for the mean of all.
+        encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.
+
+    A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
+    there was any.
     """
     found, failed = [], 0
     for path, (targets, picture) in outputs.items():
         try:
-            found.append(describe(path, targets, picture, channel))
+            found.append(recording_from_file(path, targets, picture, channel))
         except UserError as error:
             if len(outputs) == 1:
                 raise
@@ -41,14 +58,14 @@ def separate_files(net, outputs, channel, encoding):
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
 
-def separate_recordings(net, found, channel, encoding):
-    """Separate recordings, and print where the estimates are; raises UserError if there is only one.
+def separate_recordings(net: ConvTasNet, found: list[Recording], channel: int | str, encoding: str | None) -> int:
+    """Separate recordings, and print where the estimates are.
 
-    Returns how many could not be separated.
+    Returns how many could not be separated; raises UserError instead if there is only one.
     """
     if not found:
         return 0
-    tell_what_is_changed(net, found, channel)
+    print_changes(net, found, channel)
     piece = piece_length(max(each.frames_at(net.sample_rate) for each in found), net.sample_rate)
     failed = 0
     seconds = sum(each.frames / each.sample_rate for each in found)
@@ -64,7 +81,7 @@ def separate_recordings(net, found, channel, encoding):
     return failed
 
 
-def tell_what_is_changed(net, found, channel):
+def print_changes(net: ConvTasNet, found: Iterable[Recording], channel: int | str) -> None:
     """Print, once for all recordings, that they are resampled, and that channels are mixed."""
     rates = sorted({each.sample_rate for each in found} - {net.sample_rate})
     if rates:
@@ -73,39 +90,44 @@ def tell_what_is_changed(net, found, channel):
         print("channels are mixed to one, their mean; --channel 1 takes the first")
 
 
-def separate_recording(net, recording, channel, encoding, piece, progress):
+def separate_recording(
+    net: ConvTasNet, recording: Recording, channel: int | str, encoding: str | None, piece: int, progress: tqdm
+) -> str:
     """Separate one recording in pieces of this length, and write its estimates and their picture, if it has one.
 
     Returns a line that says where they are. Raises UserError if it cannot be read, or they cannot be written.
     """
     samples = recording.frames_at(net.sample_rate)
     with (
-        opened(recording, net.sample_rate, channel) as read,
+        stretch_reader(recording, net.sample_rate, channel) as read,
         WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
     ):
-        for estimates in joined_estimates(net, read, samples, piece):
+        for estimates in separate_in_pieces(net, read, samples, piece):
             waiting.append(estimates)
             progress.update(estimates.shape[1] / net.sample_rate)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
         if recording.picture:
             from recordings.picture import draw_picture  # matplotlib, for this alone
 
-            def read_all(start, length):
+            def read_all(start: int, length: int) -> np.ndarray:
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
             draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
-    return told(recording, subtype, peak)
+    return where_written(recording, subtype, peak)
 
 
-def told(recording, subtype, peak):
+def where_written(recording: Recording, subtype: str, peak: float) -> str:
     """The line that says where the estimates are."""
     where = ", ".join(filter(None, [*recording.targets, recording.picture])) or "standard output"
     note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
     return f"{recording.name}: {where}{note}"
 
 
-def separate_stream(net, chunk):
-    """Separate standard input as it comes, so many milliseconds at a time, onto standard output."""
+def separate_stream(net: ConvTasNet, chunk: float) -> None:
+    """Separate standard input as it comes, `chunk` milliseconds at a time, onto standard output.
+
+    Raises UserError if it is not wav of one channel at the network's rate, or has NaN or infinite samples.
+    """
     with open_standard_input() as source:
         if source.samplerate != net.sample_rate or source.channels != 1:
             raise UserError(

@@ -15,8 +15,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from common.errors import UserError
-from model import frame_count
+from model import ConvTasNet, frame_count
 from network.norms import BATCH_NORM_EPSILON, EPSILON
+from network.options import NetworkOptions
 
 FRAMES_AT_ONCE = 128  # what is longer is taken in parts, which stay in the processor's cache
 
@@ -25,14 +26,15 @@ class Streamer:
     """Separates a stream into what the network gives for the whole of it, but for rounding. Its state does not grow.
 
     Args:
-        net: model.ConvTasNet of a causal network; its weights are copied.
+        net: a causal network; its weights are copied.
 
-    Attributes: `delay_ms`, milliseconds that the output lags behind the input, one hop.
+    Attributes:
+        delay_ms: milliseconds that the output lags behind the input, one hop.
 
     Raises UserError if the network is not causal.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: ConvTasNet):
         if not net.options.causal:
             raise UserError("--streaming: the network looks ahead; train one with --causal 1 --norm_type cgLN (or cLN)")
         weights = {name: parameter.asnumpy().copy() for name, parameter in net.parameters_and_names()}
@@ -43,7 +45,7 @@ class Streamer:
         self.delay_ms = 1000 * self.hop / net.sample_rate
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget the stream, for the next one."""
         self.separator.reset()
         self.front = self.hop if self.padding == "both" else 0  # zeros in front, whose estimates are dropped
@@ -51,7 +53,7 @@ class Streamer:
         self.tail = np.zeros((self.C, self.hop), np.float32)  # second half of the last frame
         self.received = self.given = 0  # samples
 
-    def push(self, samples):
+    def push(self, samples: np.ndarray) -> np.ndarray:
         """Take the next samples, float32 [any number] at the network's rate.
 
         Returns the estimates [C, n] that are complete now: in all, as many hops as are complete, less one.
@@ -64,7 +66,7 @@ class Streamer:
         self.given += estimates.shape[1]
         return estimates
 
-    def finish(self):
+    def finish(self) -> np.ndarray:
         """End the stream. Returns the estimates that are left [C, n]: in all, there are as many as samples."""
         hops = frame_count(self.received, self.hop, self.padding) + 1
         missing = max(0, hops * self.hop - self.front - self.received)  # to whole frames
@@ -74,7 +76,7 @@ class Streamer:
         self.reset()
         return rest
 
-    def advance(self, samples):
+    def advance(self, samples: np.ndarray) -> np.ndarray:
         """Estimate what these samples complete: [any number] -> [C, whole hops]."""
         self.waiting = np.concatenate([self.waiting, samples])
         frames = len(self.waiting) // self.hop - 1
@@ -88,7 +90,7 @@ class Streamer:
         self.front -= dropped
         return estimates[:, dropped:]
 
-    def estimate(self, hops):
+    def estimate(self, hops: np.ndarray) -> np.ndarray:
         """Separate the frames that these hops make: [K + 1, hop] -> [C, K * hop]."""
         w = np.concatenate([hops[:-1], hops[1:]], axis=1) @ self.encoder  # [K, N]
         if self.encoder_relu:
@@ -104,7 +106,7 @@ class Streamer:
 class StreamingSeparator:
     """model.Separator, some frames at a time: keeps the past that its convolutions and norms reach back to."""
 
-    def __init__(self, weights, options):
+    def __init__(self, weights: dict[str, np.ndarray], options: NetworkOptions):
         self.C, self.N, self.has_skip = options.C, options.N, options.Sc > 0
         self.nonlinear = {"relu": lambda x: np.maximum(x, 0), "sigmoid": expit, "softmax": lambda x: softmax(x, 1)}[
             options.mask_nonlinear
@@ -119,12 +121,12 @@ class StreamingSeparator:
         self.slope = separator.get("prelu.slope")
         self.conv_masks = Pointwise(_below(separator, "conv_masks"))
 
-    def reset(self):
+    def reset(self) -> None:
         self.norm.reset()
         for block in self.blocks:
             block.reset()
 
-    def masks(self, w):
+    def masks(self, w: np.ndarray) -> np.ndarray:
         """The masks of the next frames: [K, N] -> [K, C, N]."""
         x = self.bottleneck(self.norm(w))  # [K, B]
         skips = 0.0
@@ -141,7 +143,7 @@ class StreamingSeparator:
 class StreamingBlock:
     """model.Block, some frames at a time: [K, B] -> residual [K, B], skip [K, Sc] or 0."""
 
-    def __init__(self, weights, options, dilation):
+    def __init__(self, weights: dict[str, np.ndarray], options: NetworkOptions, dilation: int):
         self.conv_in = Pointwise(_below(weights, "conv_in"))
         self.slope_in, self.slope_out = weights["prelu_in.slope"], weights["prelu_out.slope"]
         norm = NORMS[options.norm_type]
@@ -152,12 +154,12 @@ class StreamingBlock:
         self.conv_residual = Pointwise(residual, self.norm_out) if residual else None
         self.conv_skip = Pointwise(skip, self.norm_out) if skip else None
 
-    def reset(self):
+    def reset(self) -> None:
         self.norm_in.reset()
         self.norm_out.reset()
         self.past = np.zeros((self.reach, self.taps.shape[1]), np.float32)  # frames that the taps reach back to
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
         y = self.norm_in(prelu(self.conv_in(x), self.slope_in))  # [K, H]
         y = self.depthwise(y * self.norm_in.gain + self.norm_in.shift)  # [K, H]
         y = self.norm_out(prelu(y, self.slope_out))  # [K, H]
@@ -166,7 +168,7 @@ class StreamingBlock:
             x = x + self.conv_residual(y)  # [K, B]
         return x, skip
 
-    def depthwise(self, y):
+    def depthwise(self, y: np.ndarray) -> np.ndarray:
         """Dilated convolution of each channel over these frames and those before: [K, H] -> [K, H]."""
         K = len(y)
         y = np.concatenate([self.past, y])  # [reach + K, H]
@@ -178,40 +180,40 @@ class StreamingBlock:
 
 
 class Pointwise:
-    """1x1 convolution, of what a norm gives if there is one: its gain and shift are worked into the weights."""
+    """1x1 convolution; the gain and shift of a norm before it, if there is one, are worked into the weights."""
 
-    def __init__(self, weights, norm=None):
+    def __init__(self, weights: dict[str, np.ndarray], norm: "StreamingFrameNorm | None" = None):
         self.weight, self.bias = weights["weight"].T, weights.get("bias", np.float32(0))  # [inputs, outputs]
         if norm is not None:
             self.bias = self.bias + norm.shift @ self.weight
             self.weight = norm.gain[:, np.newaxis] * self.weight
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         return x @ self.weight + self.bias
 
 
-class FrameNorm:
+class StreamingFrameNorm:
     """network.norms.FrameNorm, cLN: [K, channels] -> the normalised y, of which y * gain + shift is taken."""
 
-    def __init__(self, weights):
+    def __init__(self, weights: dict[str, np.ndarray]):
         self.gain, self.shift = weights["gain"], weights["bias"]
 
-    def reset(self):
+    def reset(self) -> None:
         """There is no past."""
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         centred = x - x.mean(1, keepdims=True)
         variance = np.einsum("kh,kh->k", centred, centred) / x.shape[1]
         return centred * ((variance + EPSILON) ** -0.5)[:, np.newaxis]
 
 
-class CumulativeNorm(FrameNorm):
-    """norms.CumulativeNorm, cgLN, likewise; the sums over the frames so far have 64 bits, so that they may grow."""
+class StreamingCumulativeNorm(StreamingFrameNorm):
+    """network.norms.CumulativeNorm, cgLN; the sums over the frames so far have 64 bits, so that they may grow."""
 
-    def reset(self):
+    def reset(self) -> None:
         self.count = self.total = self.squares = 0.0
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         K, channels = x.shape
         wide = x.astype(np.float64)
         count = self.count + channels * np.arange(1, K + 1)
@@ -223,25 +225,25 @@ class CumulativeNorm(FrameNorm):
         return (x - mean.astype(np.float32)[:, np.newaxis]) * deviation.astype(np.float32)[:, np.newaxis]
 
 
-class BatchNorm(FrameNorm):
-    """network.norms.BatchNorm of a trained network: mean and deviation are in gain and shift."""
+class StreamingBatchNorm(StreamingFrameNorm):
+    """network.norms.BatchNorm, BN, in a trained network: mean and deviation are in gain and shift."""
 
-    def __init__(self, weights):
+    def __init__(self, weights: dict[str, np.ndarray]):
         self.gain = weights["gain"] / np.sqrt(weights["running_variance"] + np.float32(BATCH_NORM_EPSILON))
         self.shift = weights["bias"] - weights["running_mean"] * self.gain
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         return x
 
 
-NORMS = {"cLN": FrameNorm, "cgLN": CumulativeNorm, "BN": BatchNorm}
+NORMS = {"cLN": StreamingFrameNorm, "cgLN": StreamingCumulativeNorm, "BN": StreamingBatchNorm}
 
 
-def prelu(x, slope):
+def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """x where positive, slope * x elsewhere."""
     return (np.maximum if slope[0] <= 1 else np.minimum)(x, slope * x)
 
 
-def _below(weights, prefix):
+def _below(weights: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The weights whose names begin with `prefix.`, without it."""
     return {name.removeprefix(f"{prefix}."): w for name, w in weights.items() if name.startswith(f"{prefix}.")}

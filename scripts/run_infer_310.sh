@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Separates a test set with the C++ program of ascend310_infer/ and scores it: cuts the utterances into pieces, builds
-# the program, runs it, joins the pieces, and ends with the average SI-SNR improvement. All goes into infer_310/ in the
+# Separates a test set with the C++ program of ascend310_infer/ and scores it: cuts the mixtures into pieces, builds the
+# program, runs it, joins the pieces, and ends with the average SI-SNR improvement. All goes into infer_310/ in the
 # current folder.
 set -euo pipefail
 # shellcheck source=scripts/launch.sh

@@ -50,6 +50,9 @@ def restore_mode(device):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+pytest_plugins = ["cpp_program", "small_recordings"]  # fixtures that are the same for many tests
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """A LibriSpeech of three utterances of odd lengths, two noises, and metadata of two mixtures of two speakers."""

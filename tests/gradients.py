@@ -67,7 +67,7 @@ def numeric_gradient(function, values, weights):
     return gradient
 
 
-def check(cell, formula, mode, inputs, masks=(None,), fixed=()):
+def compare_gradients(cell, formula, mode, inputs, masks=(None,), fixed=()):
     """Compare a cell's output and all its gradients with those of `formula(values, mask)`, numpy in float64.
 
     Args:

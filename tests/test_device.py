@@ -34,7 +34,7 @@ def test_number_that_is_none(monkeypatch):
         set_device("CPU")
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "separate", "export", "convert", "workload"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "separate", "export", "convert", "benchmarks.workloads"])
 def test_scripts_settle_the_environment_before_mindspore_is_imported(script):
     watched = f"""
 import os, sys

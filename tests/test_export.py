@@ -147,7 +147,7 @@ def test_any_length_is_for_mindir(checkpoints, tmp_path, monkeypatch):
     "length, samples", [("4", 32000), ("0.5", 4000), (".5", 4000), ("1234samples", 1234), ("any", None)]
 )
 def test_length_is_seconds_samples_or_any(length, samples):
-    assert script.samples_of(length, 8000) == samples
+    assert script.parse_length(length, 8000) == samples
 
 
 def test_difference_is_relative_to_the_largest_sample():

@@ -1,4 +1,4 @@
-"""ascend310_infer/cut_pieces.py, join_pieces.py: pieces cover every sample, and joined they are the utterance again."""
+"""ascend310_infer/cut_pieces.py, join_pieces.py: pieces cover every sample, and joined they are the mixture again."""
 
 import json
 from itertools import pairwise
@@ -68,7 +68,7 @@ def separate(work, mixtures_to_estimates):
         estimates.astype(np.float32).tofile(work / f"estimates/{path.stem}_0.bin")
 
 
-def test_pieces_are_the_utterances_stretches(work):
+def test_pieces_are_the_stretches_of_mixtures(work):
     cut_pieces.main(arguments(work))
     pieces = json.loads((work / "pieces/pieces.json").read_text())["pieces"]
     index = load_index(str(work / "data"), 8000)
@@ -76,19 +76,19 @@ def test_pieces_are_the_utterances_stretches(work):
     assert len(files) == -(-len(pieces) // 2)
     rows = np.concatenate([np.fromfile(path, np.float32).reshape(2, 1000) for path in files])
     covered = [np.zeros(length, int) for length in LENGTHS]
-    for row, (utterance, start) in zip(rows, pieces, strict=False):
-        samples = min(1000, LENGTHS[utterance] - start)
-        np.testing.assert_array_equal(row[:samples], index.read(utterance, start, samples)[0])
+    for row, (mixture, start) in zip(rows, pieces, strict=False):
+        samples = min(1000, LENGTHS[mixture] - start)
+        np.testing.assert_array_equal(row[:samples], index.read(mixture, start, samples)[0])
         assert not row[samples:].any()
         assert start % 10 == 0
-        covered[utterance][start : start + samples] += 1
+        covered[mixture][start : start + samples] += 1
     assert not rows[len(pieces) :].any()
     for count in covered:
         assert count.min() == 1
     assert all(a[1] + 1000 - b[1] >= 240 for a, b in pairwise(pieces) if a[0] == b[0])
 
 
-def test_joined_pieces_are_the_utterances_again(work, capfd):
+def test_joined_pieces_are_the_mixtures_again(work, capfd):
     cut_pieces.main(arguments(work))
     index = load_index(str(work / "data"), 8000)
     pieces = json.loads((work / "pieces/pieces.json").read_text())["pieces"]
@@ -99,19 +99,19 @@ def test_joined_pieces_are_the_utterances_again(work, capfd):
         estimates = np.zeros((2, 2, 1000))
         for estimate in estimates:
             if (number := next(numbers)) < len(pieces):
-                utterance, start = pieces[number]
-                samples = min(1000, LENGTHS[utterance] - start)
-                estimate[:, :samples] = index.read(utterance, start, samples)[1:][:: (-1) ** number]
+                mixture, start = pieces[number]
+                samples = min(1000, LENGTHS[mixture] - start)
+                estimate[:, :samples] = index.read(mixture, start, samples)[1:][:: (-1) ** number]
         return 3 * estimates
 
     separate(work, true_sources_in_any_order)
     facts = {"batch_size": 2, "speakers": 2, "length": 1000}
-    for name, audio, estimates in join_pieces.join(index, pieces, str(work / "estimates"), facts):
+    for name, audio, estimates in join_pieces.joined_mixtures(index, pieces, str(work / "estimates"), facts):
         sources = audio[1:] if np.abs(estimates[0] - audio[1]).max() < 0.1 else audio[:0:-1]
         np.testing.assert_allclose(estimates, sources, atol=1e-3, err_msg=name)
     join_pieces.main(post_arguments(work))
     *_, whole, last = capfd.readouterr().out.strip().splitlines()
-    assert whole.startswith("Whole utterances: not compared, since ") and "best.ckpt is not there" in whole
+    assert whole.startswith("Whole mixtures: not compared, since ") and "best.ckpt is not there" in whole
     assert float(last.removeprefix("Average SISNR improvement: ")) > 50
     assert len((work / "results.csv").read_text().splitlines()) == 1 + len(LENGTHS)
 

@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from gradients import MASKS, MODES, Gradients, H, K, M, agree, check, frame_mask, normal, set_parameters
+from gradients import MASKS, MODES, Gradients, H, K, M, agree, compare_gradients, frame_mask, normal, set_parameters
 from mindspore import nn, ops
 
 from model import Block
@@ -19,7 +19,7 @@ def test_pointwise_convolution(mode, bias):
     def formula(v, _):
         return v["x"] @ v["weight"].T + v.get("bias", 0)
 
-    check(PointwiseConv(H, 5, bias, np.random.default_rng(1)), formula, mode, {"x": normal(M, K, H)})
+    compare_gradients(PointwiseConv(H, 5, bias, np.random.default_rng(1)), formula, mode, {"x": normal(M, K, H)})
 
 
 def what_a_norm_gives(rows):
@@ -38,7 +38,7 @@ def test_pointwise_convolution_after_a_norm(mode, rows, bias):
     def formula(v, _):
         return (v["y"] * v["level"] * v["gain"] + v["shift"]) @ v["weight"].T + v.get("bias", 0)
 
-    check(NormedPointwiseConv(H, 5, bias, np.random.default_rng(1)), formula, mode, what_a_norm_gives(rows))
+    compare_gradients(NormedPointwiseConv(H, 5, bias, np.random.default_rng(1)), formula, mode, what_a_norm_gives(rows))
 
 
 @MODES
@@ -46,7 +46,7 @@ def test_prelu(mode):
     def formula(v, mask):
         return np.where(v["x"] > 0, v["x"], v["slope"] * v["x"]) * mask
 
-    check(PReLU(), formula, mode, {"x": normal(M, K, H)}, MASKS)
+    compare_gradients(PReLU(), formula, mode, {"x": normal(M, K, H)}, MASKS)
 
 
 def depthwise(x, weight, bias, dilation, causal):
@@ -83,7 +83,7 @@ def test_depthwise_convolution(mode, P, dilation, causal, bias, rows):
         return depthwise(x, v["weight"], v.get("bias", 0), dilation, causal)
 
     cell = DepthwiseConv(H, P, dilation, causal, bias, np.random.default_rng(1))
-    check(cell, formula, mode, what_a_norm_gives(rows), MASKS, fixed=["level"] if rows == 1 else [])
+    compare_gradients(cell, formula, mode, what_a_norm_gives(rows), MASKS, fixed=["level"] if rows == 1 else [])
 
 
 class PlainBlock(nn.Cell):

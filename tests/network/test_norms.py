@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from gradients import MASKS, MODES, H, K, M, check, normal
+from gradients import MASKS, MODES, H, K, M, compare_gradients, normal
 from mindspore import nn, ops
 from test_layers import depthwise
 
@@ -122,7 +122,7 @@ def test_global_statistics_leave_out_what_follows_a_mixture(mode):
         true = [x[frames > 0] for x, frames in zip(v["x"], mask[:, :, 0], strict=True)]
         return np.array([[[x.mean()], [1 / np.sqrt(x.var() + 1e-8)]] for x in true])
 
-    check(Statistics(), formula, mode, {"x": normal(M, K, H)}, MASKS[:1])
+    compare_gradients(Statistics(), formula, mode, {"x": normal(M, K, H)}, MASKS[:1])
 
 
 @MODES
@@ -135,7 +135,7 @@ def test_norm_and_what_follows_it(mode, name, training, normalize, then):
     def formula(v, mask):
         return cell.formula(normalized(v, mask, normalize), v, mask)
 
-    check(cell, formula, mode, {"x": normal(M, K, H)}, MASKS)
+    compare_gradients(cell, formula, mode, {"x": normal(M, K, H)}, MASKS)
 
 
 @MODES

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
-from test_separate import band_main, tones, write, written  # noqa: F401, a fixture
+from small_recordings import tones, write, written
 
 from common.errors import UserError
 from recordings import picture
-from recordings.picture import COLUMNS, HOPS_AT_ONCE, draw_picture, gather
+from recordings.picture import COLUMNS, HOPS_AT_ONCE, draw_picture, gather_columns
 
 HOP = 8  # short, so that many columns take few samples
 
@@ -21,7 +21,7 @@ def reader(signals):
 @pytest.mark.parametrize("samples", [1, 10, 999, 1001, 3 * HOPS_AT_ONCE * HOP + 5])
 def test_columns_show_all_samples_and_spectra_of_the_whole(samples):
     signals = np.random.default_rng(0).normal(size=(3, samples)).astype(np.float32)
-    lowest, highest, power = gather(reader(signals), samples, HOP)
+    lowest, highest, power = gather_columns(reader(signals), samples, HOP)
     column = np.arange(samples) * lowest.shape[1] // samples
     assert lowest.shape == highest.shape == (3, min(samples, COLUMNS))
     for number in {0, lowest.shape[1] // 2, lowest.shape[1] - 1}:
@@ -45,7 +45,7 @@ def test_what_is_read_at_once_does_not_grow_with_the_recording():
         return np.zeros((2, length), np.float32)
 
     samples = 3600 * 8000
-    lowest, _, power = gather(read, samples, 64)
+    lowest, _, power = gather_columns(read, samples, 64)
     assert lowest.shape == (2, COLUMNS) and power.shape == (2, COLUMNS, 129)
     assert max(asked) < 10 * 8000
     assert sum(asked) < 1.1 * samples
@@ -64,7 +64,7 @@ def test_short_silent_and_loud_recordings(tmp_path, samples, level):
 
 def test_silence_is_dark():
     zeros = np.zeros((2, 8000), np.float32)
-    for axes in picture.draw(*gather(reader(zeros), 8000, 64), 1.0, 8000, 64).axes[1:4:2]:
+    for axes in picture.draw_figure(*gather_columns(reader(zeros), 8000, 64), 1.0, 8000, 64).axes[1:4:2]:
         assert axes.images[0].get_array().max() < -picture.RANGE_DB
 
 
@@ -74,7 +74,7 @@ def test_time_is_in_seconds_and_every_row_has_its_name_and_frequencies():
     signals = np.zeros((2, 8001), np.float32)
     signals[0] = 0.1 * np.sin(2 * np.pi * 1000 * time) * (time < 0.5)
     signals[1, 6000] = 0.5
-    figure = picture.draw(*gather(reader(signals), 8001, 64), 8001 / 8000, 8000, 64)
+    figure = picture.draw_figure(*gather_columns(reader(signals), 8001, 64), 8001 / 8000, 8000, 64)
     wave, spectrum = figure.axes[0], figure.axes[1]
     assert [axes.get_ylabel() for axes in figure.axes[::2][:2]] == ["mixture", "s1"]
     assert wave.get_xlim() == pytest.approx((0, 8001 / 8000)) and "s" in figure.axes[2].get_xlabel()
@@ -96,7 +96,7 @@ def test_any_name_is_a_title(tmp_path, name):
     assert (tmp_path / "x.png").stat().st_size > 1000
 
 
-def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):  # noqa: F811
+def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):
     stereo = np.stack([tones(30000, 44100).sum(0)] * 2, axis=1)
     path = write(tmp_path / "calls.flac", stereo, 44100, "PCM_16")
     band_main(path, "--plot")
@@ -106,7 +106,7 @@ def test_a_picture_beside_the_estimates(tmp_path, band_main, capsys):  # noqa: F
         assert image.format == "PNG"
 
 
-def test_a_picture_that_is_there_stays_unless_told_otherwise(tmp_path, band_main):  # noqa: F811
+def test_a_picture_that_is_there_stays_unless_overwrite_is_given(tmp_path, band_main):
     path = write(tmp_path / "x.wav", tones(400, 8000).sum(0))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.png").write_text("mine")

@@ -5,9 +5,9 @@ from itertools import pairwise
 import mindspore as ms
 import numpy as np
 import pytest
-from test_separate import BandNet, tones
+from small_recordings import BandNet, tones
 
-from recordings.pieces import joined, joined_estimates, padded_length, piece_length, piece_starts
+from recordings.pieces import fade_into, padded_length, piece_length, piece_starts, separate_in_pieces
 from separate import separate
 
 RATE = 8000
@@ -49,13 +49,13 @@ def test_order_is_the_one_that_agrees_in_the_overlap():
     """A cyclic order of three, which its inverse is not."""
     signals = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
     order = [1, 2, 0]
-    found = joined(signals[:, :400], signals[order].copy())
+    found = fade_into(signals[:, :400], signals[order].copy())
     np.testing.assert_allclose(found, signals, atol=1e-6)
 
 
 def test_a_join_fades_from_one_piece_to_the_other():
     tail, estimates = np.ones((2, 100), np.float32), np.full((2, 300), 2, np.float32)
-    found = joined(tail * [[1], [-1]], estimates * [[1], [-1]])[0]
+    found = fade_into(tail * [[1], [-1]], estimates * [[1], [-1]])[0]
     assert found[0] == pytest.approx(1, abs=1e-3)
     assert found[99] == pytest.approx(2, abs=1e-3)
     assert (np.diff(found[:100]) > 0).all()
@@ -96,7 +96,7 @@ def test_what_is_read_and_kept_does_not_grow_with_the_recording():
         return tones(length, RATE).sum(0)
 
     samples = 600 * RATE
-    stretches = joined_estimates(BandNet(), read, samples, piece_length(samples, RATE))
+    stretches = separate_in_pieces(BandNet(), read, samples, piece_length(samples, RATE))
     lengths = [stretch.shape[1] for stretch in stretches]
     assert sum(lengths) == samples
     assert max(lengths) <= piece_length(samples, RATE)

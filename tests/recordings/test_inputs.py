@@ -1,0 +1,127 @@
+"""recordings/inputs.py: what files, folders and patterns mean, and a line about each that cannot be separated."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from small_recordings import tones, write, written
+
+from common.errors import UserError
+
+
+def make_bad(folder, kind):
+    path = folder / f"{kind}.wav"
+    if kind == "empty":
+        write(path, np.zeros(0))
+    elif kind == "truncated":
+        whole = Path(write(path, tones(1000, 8000)[0])).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "text":
+        path.write_text("not audio\n")
+    elif kind == "nan":
+        write(path, np.array([0, np.nan, 0]))
+    elif kind == "folder":
+        path.mkdir()
+    return path
+
+
+BAD = ["empty", "truncated", "text", "nan", "missing"]
+
+
+@pytest.mark.parametrize("kind", [*BAD, "folder"])
+def test_one_bad_file_is_one_error_that_names_it(tmp_path, band_main, kind):
+    bad = make_bad(tmp_path, kind)
+    with pytest.raises(UserError) as raised:
+        band_main(bad)
+    assert str(raised.value).startswith(f"{bad}: ")
+    assert "\n" not in str(raised.value)
+    assert not written(tmp_path)
+
+
+def test_bad_files_do_not_keep_others_from_being_separated(tmp_path, band_main, capsys):
+    bad = [make_bad(tmp_path, kind) for kind in BAD]
+    good = write(tmp_path / "good.wav", tones(800, 8000).sum(0))
+    with pytest.raises(UserError, match="5 of 6 files"):
+        band_main(*bad, good)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert sorted(line.split(": ")[1] for line in lines) == sorted(map(str, bad))
+    assert sorted(os.listdir(tmp_path / "out")) == ["good_s1.wav", "good_s2.wav"]
+
+
+def test_two_recordings_of_one_name_are_an_error_before_anything_is_written(tmp_path, band_main):
+    (tmp_path / "b").mkdir()
+    first, second = (
+        write(tmp_path / "x.wav", [0.1] * 50),
+        write(tmp_path / "b" / "x.flac", [0.1] * 50, subtype="PCM_16"),
+    )
+    with pytest.raises(UserError, match=r"x\.flac: would be written to .*x_s1\.wav"):
+        band_main(first, second)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_is_never_overwritten(tmp_path, band_main):
+    (tmp_path / "out").mkdir()
+    earlier = write(tmp_path / "out" / "x_s1.wav", [0.1] * 50)
+    with pytest.raises(UserError, match="overwrite"):
+        band_main(write(tmp_path / "x.wav", [0.1] * 50), earlier)
+    assert os.listdir(tmp_path / "out") == ["x_s1.wav"]
+
+
+def test_what_is_there_stays_unless_overwrite_is_given(tmp_path, band_main):
+    path = write(tmp_path / "x.wav", tones(400, 8000).sum(0))
+    band_main(path)
+    before = (tmp_path / "out" / "x_s1.wav").read_bytes()
+    write(path, tones(300, 8000).sum(0))
+    with pytest.raises(UserError, match="--overwrite"):
+        band_main(path)
+    assert (tmp_path / "out" / "x_s1.wav").read_bytes() == before
+    band_main(path, "--overwrite")
+    assert soundfile.info(tmp_path / "out" / "x_s1.wav").frames == 300
+
+
+def test_folders_and_patterns(tmp_path, band_main, monkeypatch):
+    """A folder's files keep their place within it; what is not audio is passed by."""
+    for name in ("calls/a.wav", "calls/deep/a.flac", "calls/notes.txt", "x1.wav", "x2.wav", "y.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("not audio")
+        else:
+            write(tmp_path / name, tones(400, 8000).sum(0), subtype="PCM_16")
+    band_main(tmp_path / "calls", tmp_path / "x*.wav")
+    names = [name for stem in ("a", "deep/a", "x1", "x2") for name in (f"{stem}_s1.wav", f"{stem}_s2.wav")]
+    assert written(tmp_path) == sorted(names)
+    with pytest.raises(UserError, match="no file is so named"):
+        band_main(tmp_path / "z*.wav")
+
+
+def test_channels_are_mixed_or_chosen(tmp_path, band_main, capsys):
+    stereo = np.stack([tones(8000, 8000).sum(0), 0.5 * tones(8000, 8000)[0]], axis=1)  # [T, 2]
+    path = write(tmp_path / "stereo.wav", stereo)
+    for options, expected in (
+        ([], stereo.mean(1)),
+        (["--channel", "1"], stereo[:, 0]),
+        (["--channel", "2"], stereo[:, 1]),
+    ):
+        band_main(path, "--overwrite", *options)
+        estimates = np.stack([soundfile.read(tmp_path / "out" / f"stereo_s{number}.wav")[0] for number in (1, 2)])
+        np.testing.assert_allclose(estimates.sum(0)[800:-800], expected[800:-800], atol=2e-3)
+    assert capsys.readouterr().out.count("channels are mixed") == 1
+    with pytest.raises(UserError, match="no channel 3, only 2"):
+        band_main(path, "--channel", "3", "--overwrite")
+    with pytest.raises(UserError, match="--channel left"):
+        band_main(path, "--channel", "left")
+
+
+@pytest.mark.parametrize("ending", ["mp3", "ogg", "flac"])
+def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
+    """Pieces are found in it to the sample: the estimates add up to the file as it is read from its start."""
+    path = tmp_path / f"x.{ending}"
+    soundfile.write(path, np.stack([tones(25 * 44100 + 5, 44100).sum(0)] * 2, axis=1), 44100)
+    band_main(path)
+    given = soundfile.read(path)[0].mean(1)
+    estimates = np.stack([soundfile.read(tmp_path / "out" / f"x_s{number}.wav")[0] for number in (1, 2)])
+    assert estimates.shape == (2, len(given))
+    inside = slice(4410, -4410)
+    np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
