@@ -138,20 +138,32 @@ def training_batches(
 
     Raises UserError for values that make no sense.
     """
+    batches, samples = epoch_rows(index, batch_size * share[1], segment, shuffle, seed, epoch)
+    return _batches(index, batches, samples, num_workers, bad_files, share, first)
+
+
+def epoch_rows(
+    index: Index, batch_size: int, segment: float, shuffle: bool, seed: int, epoch: int
+) -> tuple[list[np.ndarray], list[int]]:
+    """What the batches of an epoch hold, before anything is read.
+
+    The arguments are those of `training_batches`, but `batch_size` is that of all devices together.
+
+    Returns two lists, an item a batch: its rows (number, start, length), an int array [M, 3], and its T, in samples.
+    """
     require_batch_size(batch_size)
     if seed < 0:
         raise UserError(f"the seed {seed}: must be at least 0")
     random = np.random.default_rng([seed, epoch])
-    batch_size *= share[1]
     if segment != -1:
         samples = segment_samples(segment, index.sample_rate)
         batches = _split(index.examples(epoch, samples, random if shuffle else None), batch_size)
-        return _batches(index, batches, [samples] * len(batches), num_workers, bad_files, share, first)
+        return batches, [samples] * len(batches)
     numbers = random.permutation(len(index)) if shuffle else np.arange(len(index))
     batches = _even_batches(index, numbers, batch_size)
     if shuffle:
         random.shuffle(batches)
-    return _batches(index, batches, _few_lengths(batches, index.sample_rate), num_workers, bad_files, share, first)
+    return batches, _few_lengths(batches, index.sample_rate)
 
 
 def whole_batches(
