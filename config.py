@@ -1,14 +1,11 @@
 """Every option of every script, once: its name, default, unit and meaning.
 
 A script asks for the groups it needs, `parse(__doc__, "network", "training", ...)`, and gets their values. Names of
-several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option. The
-options that only benchmark.py has stand in benchmarks/options.py.
+several words may be written with underscores or dashes: `--save_folder` and `--save-folder` are the same option.
 
 The paper's letters (arXiv 1809.07454, table I) mean the same in every file: N, L, B, Sc, H, P, X, R and C as NETWORK
 says, M mixtures in a batch, T samples and K frames of a mixture.
 """
-
-from benchmarks.options import BENCHMARK
 
 NETWORK = {
     "N": dict(type=int, default=512, help="filters of the encoder and decoder"),
@@ -154,7 +151,7 @@ MODEL_FILE = {
     "model_path": dict(
         default=None,
         help="checkpoint written by train.py or convert.py; default: one of checkpoints/, which is printed",
-    ),
+    )
 }
 
 EVALUATION = {
@@ -212,7 +209,7 @@ EXPORT = {
 }
 
 EXPORTED_FILE = {
-    "model_file": dict(required=True, help="MindIR or ONNX file of export.py, with its FILE.json beside it"),
+    "model_file": dict(required=True, help="MindIR or ONNX file of export.py, with its FILE.json beside it")
 }
 
 INFERENCE = {
@@ -265,29 +262,38 @@ PREPARATION = {
     "on_bad_file": ON_BAD_FILE,
 }
 
-CORPUS = {
-    "out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing"),
-}
+CORPUS = {"out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing")}
 
 # Options that are given by their place on the command line, without a name.
 POSITIONAL = ("files", "in_file", "out_file")
 
-GROUPS = {
-    "network": NETWORK,
-    "device": DEVICE,
-    "data": DATA,
-    "training_data": TRAINING_DATA,
-    "training": TRAINING,
-    "model_file": MODEL_FILE,
-    "evaluation": EVALUATION,
-    "separation": SEPARATION,
-    "export": EXPORT,
-    "exported_file": EXPORTED_FILE,
-    "inference": INFERENCE,
-    "inference_result": INFERENCE_RESULT,
-    "conversion": CONVERSION,
-    "publication": PUBLICATION,
-    "preparation": PREPARATION,
-    "corpus": CORPUS,
-    "benchmark": BENCHMARK,
+BENCHMARK = {
+    "what": dict(
+        choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "data", "stream"),
+        default="forward",
+        help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
+        " products alone; network: separating 100 utterances of 100 lengths; evaluate: that, and with SI-SNR and SDR"
+        " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; data: reading"
+        " training batches; stream: a causal network on one core, a chunk of a stream a round",
+    ),
+    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate: recordings"),
+    "seconds": dict(
+        type=float, nargs="+", default=[4.0], help="of a mixture, of evaluate on average; several are timed one by one"
+    ),
+    "chunk": dict(type=float, default=20.0, help="milliseconds of a chunk of stream"),
+    "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs; of stream: chunks"),
+    "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
+    "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),
+    "peer_python": dict(default=None, metavar="FILE", help="Python that runs the peer; default: this one"),
+    "engine": dict(choices=("eager", "compile"), default="eager", help="how the peer runs its network"),
+    "results": dict(default=None, metavar="FILE", help="append the results to this file, a JSON object a line"),
+    "chart": dict(default=None, metavar="FILE", help="time nothing, but draw the results so far into this PNG file"),
+    "serve": dict(action="store_true", help="be timed: run one round for each line of standard input"),
 }
+
+GROUPS = dict(
+    network=NETWORK, device=DEVICE, data=DATA, training_data=TRAINING_DATA, training=TRAINING,
+    model_file=MODEL_FILE, evaluation=EVALUATION, separation=SEPARATION, export=EXPORT, exported_file=EXPORTED_FILE,
+    inference=INFERENCE, inference_result=INFERENCE_RESULT, conversion=CONVERSION, publication=PUBLICATION,
+    preparation=PREPARATION, corpus=CORPUS, benchmark=BENCHMARK,
+)  # fmt: skip

@@ -145,9 +145,11 @@ def training_batches(
 def epoch_rows(
     index: Index, batch_size: int, segment: float, shuffle: bool, seed: int, epoch: int
 ) -> tuple[list[np.ndarray], list[int]]:
-    """What the batches of an epoch hold, before anything is read; arguments as for `training_batches`, of all ranks.
+    """What the batches of an epoch hold, before anything is read.
 
-    Returns two lists, an item a batch: its rows (mixture, start, length), an int array [M, 3], and its T, in samples.
+    The arguments are those of `training_batches`, but `batch_size` is that of all devices together.
+
+    Returns two lists, an item a batch: its rows (number, start, length), an int array [M, 3], and its T, in samples.
     """
     require_batch_size(batch_size)
     if seed < 0:

@@ -1,7 +1,6 @@
 """What benchmark.py times, and how it shows the times.
 
 chart      the bar chart of ours beside a peer
-options    the options that only benchmark.py has
 parties    processes that are timed in turn
 pipeline   the input pipeline
 tables     the tables

@@ -3,7 +3,6 @@
 import argparse
 import os
 import time
-from typing import Any
 
 import numpy as np
 import psutil  # MindSpore needs and brings it
@@ -12,6 +11,7 @@ import soundfile
 from common.audio import audio_info
 from corpus.dynamic_mixing import DynamicMixtures
 from corpus.file_index import MixtureFiles, write_index
+from corpus.index import Index
 from corpus.loading import load_index
 from corpus.mindrecord import write_mindrecord
 from corpus.mixture_index import write_mixtures
@@ -22,7 +22,7 @@ MIXTURES = 200
 MIXTURE_SECONDS = (3.0, 12.0)
 
 
-def write_routes(folder: str, args: argparse.Namespace) -> dict[str, Any]:
+def write_routes(folder: str, args: argparse.Namespace) -> dict[str, Index]:
     """Write corpora of noise, and an index of each kind. Returns {how the batches come about: index}."""
     files = {f"{ending}, {rate} Hz": write_noise(os.path.join(folder, ending), ending, rate, args)
              for ending, rate in (("flac", 16000), ("wav", 8000))}  # fmt: skip
@@ -40,7 +40,7 @@ def write_routes(folder: str, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def write_noise(folder: str, ending: str, rate: int, args: argparse.Namespace) -> Any:
+def write_noise(folder: str, ending: str, rate: int, args: argparse.Namespace) -> Index:
     """Write mixtures of noise and their sources as files of this ending and rate, and their index.
 
     Returns the index, for batches at `args.sample_rate`.
@@ -61,7 +61,7 @@ def write_noise(folder: str, ending: str, rate: int, args: argparse.Namespace) -
     return load_index(folder, args.sample_rate)
 
 
-def write_noise_mixtures(folder: str, corpus: str, task: str, args: argparse.Namespace) -> Any:
+def write_noise_mixtures(folder: str, corpus: str, task: str, args: argparse.Namespace) -> Index:
     """Write an index that mixes the sources that `write_noise` wrote into the folder `corpus`, at 16 kHz.
 
     Source 2 is that of the next mixture, and so on; the noise is another mixture. Returns the index.
@@ -76,7 +76,7 @@ def write_noise_mixtures(folder: str, corpus: str, task: str, args: argparse.Nam
     return load_index(folder, args.sample_rate)
 
 
-def time_epoch(index: Any, epoch: int, args: argparse.Namespace) -> tuple[float, float, int]:
+def time_epoch(index: Index, epoch: int, args: argparse.Namespace) -> tuple[float, float, int]:
     """Read all batches of an epoch of training.
 
     Returns seconds of audio and examples read in a second, and the bytes of memory that this process holds after it.

@@ -144,8 +144,8 @@ def defined_in(file):
 
 def is_of_others(module):
     """Whether a package that is installed has a module; one that nobody has counts as the checkout's."""
-    found = find_spec(module.split(".")[0])
-    return found is not None and not (found.origin or "").startswith(f"{ROOT}/")
+    name = module.split(".")[0]
+    return find_spec(name) is not None and not ((ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file())
 
 
 def named_files(page):
