@@ -169,7 +169,7 @@ class TrainingStep:
         return 1.0 if self.loss_scaler is None else float(self.loss_scaler.scale_value.asnumpy())
 
     @loss_scale.setter
-    def loss_scale(self, value: float):
+    def loss_scale(self, value: float) -> None:
         if self.loss_scaler is not None:
             self.loss_scaler.scale_value.set_data(ms.Tensor(value, ms.float32))
 
@@ -178,7 +178,7 @@ class TrainingStep:
         return float(self.optimizer.learning_rate.asnumpy())
 
     @learning_rate.setter
-    def learning_rate(self, value: float):
+    def learning_rate(self, value: float) -> None:
         self.optimizer.learning_rate.set_data(ms.Tensor(value, ms.float32))
 
 
