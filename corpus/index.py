@@ -6,6 +6,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.numbers import ceil_div
+from common.wording import count_of
 from corpus.names import speaker_ids
 
 
@@ -61,7 +62,8 @@ class Index:
             cv_maxlen: seconds; mixtures that are longer are counted as left out. None: all count.
         """
         within = self.within(cv_maxlen)
-        text = f"{_count(within.sum(), 'mixture')} of {_count(self.sources, 'source')}, {self._hours(within):.2f} hours"
+        text = f"{count_of(within.sum(), 'mixture')} of {count_of(self.sources, 'source')}"
+        text += f", {self._hours(within):.2f} hours"
         if segment != -1:
             samples = segment_samples(segment, self.sample_rate)
             examples = ceil_div(self.lengths, samples).sum()
@@ -96,7 +98,3 @@ def segment_samples(segment: float, sample_rate: int) -> int:
     if not (math.isfinite(segment) and segment * sample_rate >= 1):
         raise UserError(f"--segment {segment:g}: must be seconds above 0, or -1 for whole mixtures")
     return round(segment * sample_rate)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")

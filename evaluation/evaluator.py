@@ -4,26 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from common.estimates import best_permutation
 from common.parallel import map_in_processes
+from corpus.index import Index
 from data import Batches
 from evaluation.metrics import is_silent, measure, si_snr
 from evaluation.packing import packed_batches
 from evaluation.scores import Scores
 from model import ConvTasNet
 
-if TYPE_CHECKING:
-    from corpus.index import Index
-
 
 def evaluate(
     net: ConvTasNet,
-    index: "Index",
+    index: Index,
     batch_size: int = 1,
     num_workers: int = 1,
     metrics: Sequence[str] = ("si_snr",),
@@ -51,7 +48,7 @@ def evaluate(
 
 
 def separate_mixtures(
-    net: ConvTasNet, index: "Index", numbers: Sequence[int], batch_size: int = 1, num_workers: int = 1
+    net: ConvTasNet, index: Index, numbers: Sequence[int], batch_size: int = 1, num_workers: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Separate a few mixtures of an index as `evaluate` does, in batches of its shape, which is not compiled anew.
 

@@ -1,15 +1,12 @@
 """The mixtures that the page of an evaluation lets one see and hear."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from corpus.index import Index
 from evaluation.evaluator import separate_mixtures
 from evaluation.report import Example
 from evaluation.scores import Scores
 from model import ConvTasNet
-
-if TYPE_CHECKING:
-    from corpus.index import Index
 
 
 def choose_examples(scores: Sequence[Scores]) -> dict[str, int]:
@@ -22,7 +19,7 @@ def choose_examples(scores: Sequence[Scores]) -> dict[str, int]:
 
 
 def separate_examples(
-    net: ConvTasNet, index: "Index", scores: Sequence[Scores], batch_size: int, num_workers: int
+    net: ConvTasNet, index: Index, scores: Sequence[Scores], batch_size: int, num_workers: int
 ) -> list[Example]:
     """Choose mixtures by their scores and separate them once more; the arguments are as for `evaluator.evaluate`."""
     chosen = choose_examples(scores)

@@ -5,17 +5,14 @@ network keeps the mixtures of a row apart by itself (`starts` of model.ConvTasNe
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import UserError
 from common.numbers import ceil_div
+from corpus.index import Index
 from data import Batches, require_batch_size
 from network.options import NetworkOptions
-
-if TYPE_CHECKING:
-    from corpus.index import Index
 
 ROW_SECONDS = 16.0  # of a row at least, if there is so much: long rows waste less at their ends, and take more memory
 
@@ -23,7 +20,7 @@ Row = list[tuple[int, int]]  # the mixtures of a row: number in the index, first
 
 
 def packed_batches(
-    index: "Index",
+    index: Index,
     batch_size: int,
     options: NetworkOptions,
     num_workers: int,
@@ -97,7 +94,7 @@ def _numbers(batch: list[Row]) -> list[int]:
 class _PackedSource:
     """Item i is batch i, read when it is asked for."""
 
-    def __init__(self, index: "Index", batches: list[list[Row]], samples: int, shape: tuple[int, int]):
+    def __init__(self, index: Index, batches: list[list[Row]], samples: int, shape: tuple[int, int]):
         """`shape`: (M, U)."""
         self.index, self.batches, self.samples, self.shape = index, batches, samples, shape
         self.error: UserError | None = None  # the last that was met

@@ -22,16 +22,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from statistics import fmean, median, stdev
-from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from common.files import checksum, whole_file
 from common.wording import print_markdown
+from corpus.index import Index
 from evaluation.metrics import PACKAGES
 from evaluation.scores import Scores, Values
-
-if TYPE_CHECKING:
-    from corpus.index import Index
 
 NAMES = {"si_snr": "SI-SNR, dB", "sdr": "SDR, dB", "stoi": "STOI", "pesq": "PESQ"}
 DIGITS = {"si_snr": 2, "sdr": 2, "stoi": 3, "pesq": 2}  # decimals that are shown: STOI has a range of 1
@@ -52,7 +49,7 @@ def scored_mixtures(scores: Iterable[Scores], data_dir: str) -> list[Scores]:
     return scored
 
 
-def facts_of(model_path: str, parameters: int, index: "Index", device: str, metrics: Sequence[str]) -> dict:
+def facts_of(model_path: str, parameters: int, index: Index, device: str, metrics: Sequence[str]) -> dict:
     """What summary.json says of an evaluation: the checkpoint and its number of parameters, the test set, the device
     and the metrics.
     """
