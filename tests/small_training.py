@@ -12,7 +12,7 @@ from network.checkpoint import read_checkpoint
 NETWORK = ["--N", "16", "--L", "8", "--B", "8", "--H", "12", "--X", "2", "--R", "1"]
 TRAINING = ["--segment", "0.25", "--batch_size", "2", "--lr", "1e-2", "--num_workers", "1", "--device_target", "CPU"]
 AVERAGES = ["--ema", "0.9", "--average_best", "2", "--keep_checkpoint_max", "3"]
-HAS_TENSORBOARD = find_spec("tensorboardX") is not None  # of requirements-extras.txt
+HAS_TENSORBOARD = find_spec("tensorboardX") is not None  # of requirements/extras.txt
 
 
 def write_set(folder, seed=0, loud=(), low=(100, 200), high=(1500, 2500)):
