@@ -143,9 +143,10 @@ def defined_in(file):
 
 
 def is_of_others(module):
-    """Whether a package that is installed has a module; one that nobody has counts as the checkout's."""
-    found = find_spec(module.split(".")[0])
-    return found is not None and not (found.origin or "").startswith(f"{ROOT}/")
+    """Whether a module is of a package that is installed; one that nobody has counts as the checkout's."""
+    package = module.split(".")[0]
+    ours = (ROOT / package).exists() or (ROOT / f"{package}.py").exists()
+    return not ours and find_spec(package) is not None
 
 
 def named_files(page):
