@@ -143,9 +143,10 @@ def defined_in(file):
 
 
 def is_of_others(module):
-    """Whether a package that is installed has a module; one that nobody has counts as the checkout's."""
-    name = module.split(".")[0]
-    return find_spec(name) is not None and not ((ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file())
+    """Whether a module is of a package that is installed; one that nobody has counts as the checkout's."""
+    package = module.split(".")[0]
+    ours = (ROOT / package).exists() or (ROOT / f"{package}.py").exists()
+    return not ours and find_spec(package) is not None
 
 
 def named_files(page):
