@@ -15,7 +15,9 @@ from config import TRAINING
 
 def check_training(args: argparse.Namespace) -> None:
     """Raise UserError for training options that make no sense, alone or together."""
-    require_positive(args, "num_workers", "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience")
+    require_positive(
+        args, "num_workers", "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience"
+    )
     require_positive(args, "max_bad_steps")
     least_zero = ("l2", "max_norm", "max_minutes", "seed", "warmup", "early_stop", "average_best", "save_every")
     for name in (*least_zero, "keep_checkpoint_max"):

@@ -75,6 +75,7 @@ def test_the_end():
         (["--save_every", "-1"], "--save_every -1"),
         (["--keep_checkpoint_max", "-1"], "--keep_checkpoint_max -1"),
         (["--max_bad_steps", "0"], "--max_bad_steps 0"),
+        (["--num_workers", "0"], "--num_workers 0"),
         (["--schedule", "halve", "--patience", "5", "--early_stop", "3"], "--early_stop 3"),
         (["--schedule", "cosine", "--patience", "3"], "--patience 3"),
         (["--amp_type", "bfloat16"], "--amp_type bfloat16"),
