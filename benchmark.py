@@ -3,8 +3,8 @@
     python benchmark.py --what step --seconds 1 2 4 8
     python benchmark.py --what forward --peer PEER.py --peer_python PEER_VENV/bin/python --results speed.jsonl
     python benchmark.py --what products         # the forward pass, and the matrix products in it on their own
-    python benchmark.py --what evaluate         # what the metrics add to separating 100 utterances
-    python benchmark.py --what equal            # utterances of 100 lengths, and of one
+    python benchmark.py --what evaluate         # what the metrics add to separating 100 mixtures
+    python benchmark.py --what equal            # mixtures of 100 lengths, and of one
     python benchmark.py --what separate --seconds 60 300 600 --batch 1 --rounds 1 --warmup 1    # recordings
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
     python benchmark.py --what stream --rounds 1000 --causal 1 --norm_type cgLN     # chunks of a stream, on one core

@@ -21,7 +21,7 @@ NETWORK = {
     "norm_type": dict(
         choices=("gLN", "cLN", "cgLN", "BN"),
         default="gLN",
-        help="gLN: over the whole utterance; cLN: over each frame; cgLN: over the frames up to each, the paper's"
+        help="gLN: over the whole mixture; cLN: over each frame; cgLN: over the frames up to each, the paper's"
         " causal norm; BN: batch normalisation",
     ),
     "input_norm": dict(
@@ -64,8 +64,8 @@ ON_BAD_FILE = dict(
 TRAINING_DATA = {
     "train_dir": dict(required=True, help="training set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
     "valid_dir": dict(required=True, help="validation set, in either form"),
-    "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole utterances"),
-    "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer utterances are left out of the validation"),
+    "segment": dict(type=float, default=4.0, help="seconds of a training example; -1: whole mixtures"),
+    "cv_maxlen": dict(type=float, default=8.0, help="seconds; longer mixtures are left out of the validation"),
     "shuffle": dict(type=int, choices=(0, 1), default=1, help="1: random order and crops; 0: tiles in order"),
     "dynamic_mixing": dict(
         type=int,
@@ -156,7 +156,7 @@ MODEL_FILE = {
 
 EVALUATION = {
     "data_dir": dict(required=True, help="test set: folder of mix.json, s1.json, s2.json ..., or a MindRecord"),
-    "batch_size": dict(type=int, default=1, help="rows of utterances, 16 to 24 s or the longest, separated at once"),
+    "batch_size": dict(type=int, default=1, help="rows of mixtures, 16 to 24 s or the longest, separated at once"),
     "metrics": dict(
         nargs="+",
         choices=("si_snr", "sdr", "stoi", "pesq"),
@@ -272,7 +272,7 @@ BENCHMARK = {
         choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "data", "stream"),
         default="forward",
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
-        " products alone; network: separating 100 utterances of 100 lengths; evaluate: that, and with SI-SNR and SDR"
+        " products alone; network: separating 100 mixtures of 100 lengths; evaluate: that, and with SI-SNR and SDR"
         " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; data: reading"
         " training batches; stream: a causal network on one core, a chunk of a stream a round",
     ),

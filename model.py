@@ -91,11 +91,11 @@ class Block(nn.Cell):
         if self.has_skip:
             self.conv_skip = NormedPointwiseConv(options.H, options.Sc, options.bias, random)
 
-    def construct(self, x, frame_mask, utterances=None):
+    def construct(self, x, frame_mask, mixture_masks=None):
         y = self.prelu_in(self.conv_in(x), frame_mask)  # [M, K, H]
-        y = self.depthwise(*self.norm_in(y, frame_mask, utterances), frame_mask)  # [M, K, H]
+        y = self.depthwise(*self.norm_in(y, frame_mask, mixture_masks), frame_mask)  # [M, K, H]
         y = self.prelu_out(y, frame_mask)  # [M, K, H]
-        normed = self.norm_out(y, frame_mask, utterances)
+        normed = self.norm_out(y, frame_mask, mixture_masks)
         if self.has_residual:
             x = x + self.conv_residual(*normed)  # [M, K, B]
         skip = self.conv_skip(*normed) if self.has_skip else None  # [M, K, Sc]
@@ -127,12 +127,12 @@ class Separator(nn.Cell):
             options.mask_nonlinear
         ]
 
-    def construct(self, w, frame_mask, utterances=None):
+    def construct(self, w, frame_mask, mixture_masks=None):
         M, K, _ = w.shape
-        x = self.bottleneck(*self.norm(w, frame_mask, utterances))  # [M, K, B]
+        x = self.bottleneck(*self.norm(w, frame_mask, mixture_masks))  # [M, K, B]
         skips = 0.0
         for block in self.blocks:
-            x, skip = block(x, frame_mask, utterances)
+            x, skip = block(x, frame_mask, mixture_masks)
             if self.has_skip:
                 skips = skips + skip  # [M, K, Sc]
         if self.has_skip:
@@ -181,17 +181,17 @@ class ConvTasNet(nn.Cell):
         lengths = lengths.astype(ms.float32)  # exact up to 2^24 samples; the fused kernels have no integers
         frames = frame_count(lengths, self.hop, self.padding) * (lengths > 0).astype(ms.float32)  # [M] or [M, U]
         if starts is None:
-            utterances = None
+            mixture_masks = None
             sample_mask = before(lengths, T)  # [M, T]
             frame_mask = before(frames, K).reshape(M, K, 1)
         else:
             starts = starts.astype(ms.float32)
-            utterances = between(starts / self.hop, frames, K)  # [M, U, K]
+            mixture_masks = between(starts / self.hop, frames, K)  # [M, U, K]
             sample_mask = between(starts, lengths, T).sum(1)  # [M, T]
-            frame_mask = utterances.sum(1).reshape(M, K, 1)
+            frame_mask = mixture_masks.sum(1).reshape(M, K, 1)
         mixture = mixture * sample_mask
         w = self.encoder(mixture) * frame_mask  # [M, K, N]
-        masks = self.separator(w, frame_mask, utterances)  # [M, K, C, N]
+        masks = self.separator(w, frame_mask, mixture_masks)  # [M, K, C, N]
         estimates = self.decoder(w.reshape(M, K, 1, -1) * masks, T)  # [M, C, T]
         return estimates * sample_mask.reshape(M, 1, T)
 

@@ -12,7 +12,6 @@ takes for silence.
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -21,11 +20,9 @@ from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file
+from corpus.index import Index
 from corpus.loading import load_index
 from recordings.pieces import piece_starts
-
-if TYPE_CHECKING:
-    from corpus.index import Index
 
 SHARED = 0.25  # of a piece, with the next
 
@@ -62,7 +59,7 @@ def piece_places(lengths: list[int], piece: int, hop: int) -> list[tuple[int, in
     return [(i, start) for i, length in enumerate(lengths) for start in piece_starts(length, piece, shared, hop)]
 
 
-def write_pieces(folder: str, index: "Index", pieces: list[tuple[int, int]], facts: dict) -> None:
+def write_pieces(folder: str, index: Index, pieces: list[tuple[int, int]], facts: dict) -> None:
     """Write the pieces, `batch_size` of them a file, and last pieces.json. Raises UserError if that fails."""
     batch_size, length = facts["batch_size"], facts["length"]
     for first in tqdm(range(0, len(pieces), batch_size), desc="cutting", unit="file", disable=None):

@@ -13,7 +13,6 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from device import set_device
 
@@ -25,6 +24,7 @@ from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import checksum
+from corpus.index import Index
 from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
@@ -32,9 +32,6 @@ from evaluation.scores import Scores
 from evaluation.summary import scored_mixtures, write_csv
 from model import load_model
 from recordings.pieces import join_pieces
-
-if TYPE_CHECKING:
-    from corpus.index import Index
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -60,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"Average SISNR improvement: {average:.2f}")
 
 
-def read_pieces(folder: str, index: "Index", facts: dict) -> list[tuple[int, int]]:
+def read_pieces(folder: str, index: Index, facts: dict) -> list[tuple[int, int]]:
     """The pieces in pieces.json, a list of (mixture, start). Raises UserError if they are of other data."""
     path = os.path.join(folder, "pieces.json")
     try:
@@ -78,7 +75,7 @@ def read_pieces(folder: str, index: "Index", facts: dict) -> list[tuple[int, int
 
 
 def joined_mixtures(
-    index: "Index", pieces: list[tuple[int, int]], folder: str, facts: dict
+    index: Index, pieces: list[tuple[int, int]], folder: str, facts: dict
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Join the estimates of each mixture.
 
@@ -121,7 +118,7 @@ def mean_improvement(scored: list[Scores]) -> float:
     return float(np.mean([each.means["si_snr"].improvement for each in scored]))
 
 
-def compare_whole(average: float, args: Namespace, facts: dict, index: "Index") -> str:
+def compare_whole(average: float, args: Namespace, facts: dict, index: Index) -> str:
     """The line that says how far `average` is from whole mixtures, or why that is not known."""
     checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:

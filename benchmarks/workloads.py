@@ -28,7 +28,7 @@ from recordings.inputs import output_paths
 from recordings.separation import separate_files
 from recordings.streaming import Streamer
 
-EVALUATED = 100  # utterances
+EVALUATED = 100  # mixtures
 
 # A function that does a round's work and waits for its end, and facts about it, as `serve` prints them.
 Workload = tuple[Callable[[], Any], dict[str, Any]]

@@ -22,7 +22,7 @@ class Norm(nn.Cell):
     [M or 1, 1, 1], gain [1, 1, channels] and shift [M or 1, 1, channels]: at true frames the normalised x is
     y * level * gain + shift.
 
-    Where a row holds U utterances one after another, `utterances` [M, U, K] is 1 at the frames of each, and the frame
+    Where a row holds U mixtures one after another, `mixture_masks` [M, U, K] is 1 at the frames of each, and the frame
     mask at those of all.
     """
 
@@ -44,19 +44,19 @@ class GlobalNorm(Norm):
         super().__init__(channels)
         self.statistics = GlobalStatistics()
 
-    def construct(self, x, frame_mask, utterances=None):
-        if utterances is not None:
-            return self.normalize_each(x, utterances), *self.affine()
+    def construct(self, x, frame_mask, mixture_masks=None):
+        if mixture_masks is not None:
+            return self.normalize_each(x, mixture_masks), *self.affine()
         mean, deviation = self.statistics(x, frame_mask)  # [M, 1, 1]
         _, gain, bias = self.affine()
         return x, deviation, gain, bias - mean * deviation * gain
 
-    def normalize_each(self, x: Tensor, utterances: Tensor) -> Tensor:
-        """Normalise each utterance of a row by itself; zeros between them: [M, K, channels]."""
-        share = utterances / (op.maximum(op.sum_over(utterances, 2), 1.0) * x.shape[2])  # [M, U, K]
-        centred = x - to_frames(utterances, ops.matmul(share, op.sum_over(x, 2)))  # [M, K, channels]
+    def normalize_each(self, x: Tensor, mixture_masks: Tensor) -> Tensor:
+        """Normalise each mixture of a row by itself; zeros between them: [M, K, channels]."""
+        share = mixture_masks / (op.maximum(op.sum_over(mixture_masks, 2), 1.0) * x.shape[2])  # [M, U, K]
+        centred = x - to_frames(mixture_masks, ops.matmul(share, op.sum_over(x, 2)))  # [M, K, channels]
         variance = ops.matmul(share, op.sum_over(op.square(centred), 2))  # [M, U, 1]
-        return centred * to_frames(utterances, reciprocal_deviation(variance, EPSILON))
+        return centred * to_frames(mixture_masks, reciprocal_deviation(variance, EPSILON))
 
 
 class GlobalStatistics(nn.Cell):
@@ -82,9 +82,9 @@ class GlobalStatistics(nn.Cell):
         return dx, ops.zeros_like(frame_mask)
 
 
-def to_frames(utterances: Tensor, values: Tensor) -> Tensor:
-    """Give each utterance's value [M, U, 1] to all its frames, and 0 to the frames of none: [M, K, 1]."""
-    return op.product_over_frames(utterances, values)
+def to_frames(mixture_masks: Tensor, values: Tensor) -> Tensor:
+    """Give each mixture's value [M, U, 1] to all its frames, and 0 to the frames of none: [M, K, 1]."""
+    return op.product_over_frames(mixture_masks, values)
 
 
 def channel_mean(x: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class FrameNorm(Norm):
         super().__init__(channels)
         self.normalize = FrameNormalization()
 
-    def construct(self, x, frame_mask, utterances=None):
+    def construct(self, x, frame_mask, mixture_masks=None):
         return self.normalize(x)[0], *self.affine()
 
 
@@ -120,27 +120,27 @@ class FrameNormalization(nn.Cell):
 class CumulativeNorm(Norm):
     """cgLN: mean and variance over the channels of a frame and all frames before it (paper, equations 8 and 9)."""
 
-    def construct(self, x, frame_mask, utterances=None):
+    def construct(self, x, frame_mask, mixture_masks=None):
         M, K, channels = x.shape
-        if utterances is None:
-            utterances = frame_mask.reshape(M, 1, K)
+        if mixture_masks is None:
+            mixture_masks = frame_mask.reshape(M, 1, K)
         # The variance is a difference of sums; taking the first frame's mean off keeps its digits.
-        x = x - to_frames(utterances, ops.matmul(first_frames(utterances), channel_mean(x)))
-        count = op.maximum(running_sum(frame_mask.reshape(M, K), utterances), 1.0) * channels  # [M, K]
-        mean = running_sum(op.sum_away(x, 2), utterances) / count  # [M, K]
-        variance = op.maximum(running_sum(op.sum_away(op.square(x), 2), utterances) / count - mean.square(), 0.0)
+        x = x - to_frames(mixture_masks, ops.matmul(first_frames(mixture_masks), channel_mean(x)))
+        count = op.maximum(running_sum(frame_mask.reshape(M, K), mixture_masks), 1.0) * channels  # [M, K]
+        mean = running_sum(op.sum_away(x, 2), mixture_masks) / count  # [M, K]
+        variance = op.maximum(running_sum(op.sum_away(op.square(x), 2), mixture_masks) / count - mean.square(), 0.0)
         mean, variance = mean.reshape(M, K, 1), variance.reshape(M, K, 1)
         return (x - mean) * reciprocal_deviation(variance, EPSILON) * frame_mask, *self.affine()
 
 
-def running_sum(frames: Tensor, utterances: Tensor) -> Tensor:
-    """Sums over the frames so far of each frame's own utterance: [M, K] and [M, U, K] -> [M, K]."""
-    return (ops.cumsum(frames.expand_dims(1) * utterances, 2) * utterances).sum(1)
+def running_sum(frames: Tensor, mixture_masks: Tensor) -> Tensor:
+    """Sums over the frames so far of each frame's own mixture: [M, K] and [M, U, K] -> [M, K]."""
+    return (ops.cumsum(frames.expand_dims(1) * mixture_masks, 2) * mixture_masks).sum(1)
 
 
-def first_frames(utterances: Tensor) -> Tensor:
-    """1 at the first frame of each utterance: [M, U, K] -> [M, U, K]."""
-    return utterances * (ops.cumsum(utterances, 2) < 1.5).astype(ms.float32)
+def first_frames(mixture_masks: Tensor) -> Tensor:
+    """1 at the first frame of each mixture: [M, U, K] -> [M, U, K]."""
+    return mixture_masks * (ops.cumsum(mixture_masks, 2) < 1.5).astype(ms.float32)
 
 
 class BatchNorm(Norm):
@@ -152,7 +152,7 @@ class BatchNorm(Norm):
         self.running_mean = Parameter(Tensor(zeros), name="running_mean", requires_grad=False)
         self.running_variance = Parameter(Tensor(ones), name="running_variance", requires_grad=False)
 
-    def construct(self, x, frame_mask, utterances=None):
+    def construct(self, x, frame_mask, mixture_masks=None):
         if self.training:
             mean, variance = self.batch_statistics(x, frame_mask)
         else:

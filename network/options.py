@@ -44,7 +44,7 @@ class NetworkOptions:
             if getattr(self, name) not in option.get("choices", [getattr(self, name)]):
                 raise UserError(f"--{name} {getattr(self, name)}: choose from {', '.join(map(str, option['choices']))}")
         if self.causal and "gLN" in (self.norm_type, self.first_norm):
-            raise UserError("--causal 1: gLN looks at the whole utterance; take --norm_type cgLN or cLN"
+            raise UserError("--causal 1: gLN looks at the whole mixture; take --norm_type cgLN or cLN"
                             " (and --input_norm same)")  # fmt: skip
 
     @property

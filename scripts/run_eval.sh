@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Evaluates a checkpoint on one device, in the background; eval.log in the current folder ends with the result, and
-# results/ there has a row an utterance and a summary.
+# results/ there has a row for each mixture, and a summary.
 set -euo pipefail
 # shellcheck source=scripts/launch.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/launch.sh"
