@@ -100,8 +100,8 @@ def test_evaluation_beside_the_network_alone():
 
 @pytest.mark.slow
 def test_input_pipeline(monkeypatch, capsys):
-    monkeypatch.setattr(pipeline, "UTTERANCES", 5)
-    monkeypatch.setattr(pipeline, "UTTERANCE_SECONDS", (0.6, 0.8))  # noise has to last half a second
+    monkeypatch.setattr(pipeline, "MIXTURES", 5)
+    monkeypatch.setattr(pipeline, "MIXTURE_SECONDS", (0.6, 0.8))  # noise has to last half a second
     benchmark.main(["--what", "data", *TINY])
     *table, line = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table[2:-1]]
