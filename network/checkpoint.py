@@ -2,11 +2,15 @@
 
 Beside the parameters stand, as strings, `network` (JSON of options.NetworkOptions), `sample_rate` (samples a second)
 and `progress` (JSON: where a training run stood). The network's parameters have names such as
-`separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`.
+`separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`. The file ends with MindSpore's CRC-32 of
+all that stands before, which files of earlier versions lack.
 """
 
+import functools
+import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ from network.options import NetworkOptions
 
 # Weights that come with the project; checkpoints/README.md describes their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
+CHECKSUM_MARK, CHECKSUM_BYTES = b"crc_num", 10  # what follows the contents: this name, then a number, big-endian
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def _write(
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
     with whole_file(path) as partial:
         try:
-            ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
+            objects = [{"name": name, "data": parameter} for name, parameter in parameters]
+            ms.save_checkpoint(objects, partial, append_dict=description, crc_check=True)
         finally:
             with suppress(OSError):
                 os.remove(partial.replace(".partial.ckpt", ".partial.tmp"))  # MindSpore's, left where it failed
@@ -99,7 +105,7 @@ def _write(
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint. Prints the name of one that carries no checksum, the first time.
 
     Raises UserError if the file is missing, damaged or not a checkpoint of this project.
     """
@@ -108,6 +114,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"{path}: no such checkpoint")
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: checkpoints are named .ckpt; PyTorch's weights go through convert.py first")
+    _check_bytes(path)
     try:
         contents = ms.load_checkpoint(path)
     except (ValueError, RuntimeError, OSError):
@@ -119,6 +126,41 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
     return Checkpoint(options, sample_rate, progress, contents)
+
+
+def _check_bytes(path: str) -> None:
+    """Raise UserError if a file's bytes are not those that its checksum was taken of."""
+    try:
+        with open(path, "rb") as file:
+            contents = memoryview(file.read())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); is there permission?") from None
+    body, mark = contents[: -CHECKSUM_BYTES - len(CHECKSUM_MARK)], contents[-CHECKSUM_BYTES - len(CHECKSUM_MARK) :]
+    if mark[: len(CHECKSUM_MARK)] == CHECKSUM_MARK:
+        is_whole = int.from_bytes(mark[len(CHECKSUM_MARK) :], "big") == zlib.crc32(body)
+    else:
+        is_whole = _is_as_its_card_says(path, contents)
+    if not is_whole:
+        raise UserError(f"{path}: damaged, its checksum is another; copy it again or take an earlier one")
+
+
+def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
+    """Whether a file without a checksum may be taken: False for one that comes with the project and has changed."""
+    card = ""
+    with suppress(OSError), open(os.path.join(SHIPPED, "README.md"), encoding="utf-8") as file:
+        card = file.read()
+    if hashlib.sha256(contents).hexdigest() in card:
+        return True
+    folder, name = os.path.split(os.path.realpath(path))
+    if folder == os.path.realpath(SHIPPED) and f"## {name}\n" in card:
+        return False
+    _say_that_it_has_none(path)
+    return True
+
+
+@functools.cache
+def _say_that_it_has_none(path: str) -> None:
+    print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
 
 
 def path_or_shipped(path: str | None, causal: bool = False) -> str:

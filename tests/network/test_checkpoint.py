@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.files import checksum
+from common.numbers import ceil_div
 from model import ConvTasNet, load_model
+from network import checkpoint
 from network.checkpoint import average_weights, publish, read_checkpoint, restore, write_checkpoint
 from network.options import NetworkOptions
 
@@ -78,6 +81,62 @@ def test_other_file(tmp_path, contents):
     path = tmp_path / "text.ckpt"
     path.write_bytes(contents)
     refused(path)
+
+
+def damaged(whole):
+    """200 copies of a file with another bit each, and 50 with a sector of 512 bytes of zeros."""
+    random = np.random.default_rng(0)
+    for bit in random.integers(8 * len(whole), size=200):
+        yield bytes(byte ^ (1 << bit % 8) if i == bit // 8 else byte for i, byte in enumerate(whole))
+    for sector in random.integers(ceil_div(len(whole), 512), size=50):
+        stretch = whole[512 * sector : 512 * (sector + 1)]
+        yield whole[: 512 * sector] + bytes(len(stretch)) + whole[512 * sector + len(stretch) :]
+
+
+@pytest.mark.parametrize("name", ["run.ckpt", "small.ckpt"])
+def test_damage_is_seen(net, tmp_path, name):
+    """In weights, the optimiser's memory, progress and options, and in what is published."""
+    moment = ms.Parameter(ms.Tensor(np.ones(1000), ms.float32), name="moment")
+    write_checkpoint(tmp_path / "run.ckpt", net, {"history": [-1.5] * 99}, [("optimizer.moment", moment)])
+    publish(tmp_path / "run.ckpt", tmp_path / "small.ckpt")
+    for contents in damaged((tmp_path / name).read_bytes()):
+        (tmp_path / "damaged.ckpt").unlink(missing_ok=True)
+        (tmp_path / "damaged.ckpt").write_bytes(contents)
+        refused(tmp_path / "damaged.ckpt")
+
+
+def without_checksum(path):
+    """Make a checkpoint one as earlier versions wrote them."""
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-17])
+
+
+def test_file_of_an_earlier_version_is_read_with_a_word(net, written, capsys):
+    before = read_checkpoint(written)
+    assert capsys.readouterr().out == ""
+    without_checksum(written)
+    for _ in range(2):
+        after = read_checkpoint(written)
+        assert (after.options, after.sample_rate, after.progress) == (OPTIONS, 16000, {})
+        for name, parameter in before.parameters.items():
+            np.testing.assert_array_equal(after.parameters[name].asnumpy(), parameter.asnumpy())
+    assert capsys.readouterr().out == (
+        f"{written}: has no checksum, as files of earlier versions; damage would not be seen\n"
+    )
+
+
+def test_files_of_the_project_are_held_to_their_card(written, tmp_path, monkeypatch, capsys):
+    without_checksum(written)
+    (tmp_path / "README.md").write_text(f"## net.ckpt\n\nSHA-256 `{checksum(written)}`\n")
+    monkeypatch.setattr(checkpoint, "SHIPPED", str(tmp_path))
+    read_checkpoint(written)
+    assert capsys.readouterr().out == ""
+    contents = bytearray(written.read_bytes())
+    contents[100] ^= 1
+    written.write_bytes(contents)
+    assert "damaged" in refused(written)
+    read_checkpoint(written.rename(tmp_path / "another.ckpt"))
+    assert "has no checksum" in capsys.readouterr().out
 
 
 def test_other_name(written):
