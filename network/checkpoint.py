@@ -19,7 +19,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from common.files import whole_file
 from network.options import NetworkOptions
 
@@ -123,8 +123,14 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         options = NetworkOptions.from_json(contents.pop("network"))
         sample_rate = int(contents.pop("sample_rate"))
         progress = json.loads(contents.pop("progress"))
-    except (KeyError, TypeError, ValueError):
+    except UserError as error:
+        raise UserError(f"{path}: states a network that cannot be ({first_line(error)}); take another file") from None
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
+    are_arrays = all(isinstance(parameter, ms.Tensor) for parameter in contents.values())
+    if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:
+        raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote")
+    _check_sizes(path, options, contents)
     return Checkpoint(options, sample_rate, progress, contents)
 
 
@@ -163,6 +169,15 @@ def _say_that_it_has_none(path: str) -> None:
     print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
 
 
+def _check_sizes(path: str, options: NetworkOptions, parameters: Mapping[str, ms.Tensor]) -> None:
+    """Raise UserError unless a file's arrays are of the sizes that it states, before a network is built of these."""
+    for name, shape in options.shapes.items():
+        _array(parameters, name, shape, path)
+    blocks = len({name.split(".")[2] for name in parameters if name.startswith("separator.blocks.")})
+    if blocks != options.R * options.X:
+        raise UserError(f"{path}: damaged, has {blocks} blocks, and its options say R {options.R}, X {options.X}")
+
+
 def path_or_shipped(path: str | None, causal: bool = False) -> str:
     """The checkpoint to take for --model_path: `path`, or else one of this project's own, whose name is printed."""
     if path:
@@ -185,12 +200,17 @@ def restore(
     Raises UserError if one is missing or has another shape.
     """
     for name, parameter in targets:
-        stored = parameters.get(name)
-        if stored is None:
-            raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
-        if stored.shape != parameter.shape:
-            raise UserError(f"{path}: {name} has shape {stored.shape}, expected {parameter.shape}")
+        stored = _array(parameters, name, parameter.shape, path)
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
+
+
+def _array(parameters: Mapping[str, ms.Tensor], name: str, shape: tuple, path: str | os.PathLike) -> ms.Tensor:
+    """The array of a name. Raises UserError if it is missing or has another shape."""
+    if name not in parameters:
+        raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
+    if parameters[name].shape != shape:
+        raise UserError(f"{path}: {name} has shape {parameters[name].shape}, expected {shape}")
+    return parameters[name]
 
 
 def is_memory(name: str) -> bool:

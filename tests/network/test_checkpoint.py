@@ -1,6 +1,8 @@
 """network/checkpoint.py: what is written comes back whole; whatever else is given is one clear line."""
 
+import json
 import resource
+from dataclasses import asdict
 
 import mindspore as ms
 import numpy as np
@@ -150,20 +152,66 @@ def test_foreign_checkpoint(tmp_path, device):
     assert "train.py or convert.py" in refused(path)
 
 
+def described(path, net, **changes):
+    """Write a checkpoint of a network's parameters that describes itself otherwise."""
+    description = {"network": OPTIONS.to_json(), "sample_rate": "16000", "progress": "{}"} | changes
+    parameters = [{"name": name, "data": parameter} for name, parameter in net.parameters_and_names()]
+    ms.save_checkpoint(parameters, str(path), append_dict=description, crc_check=True)
+
+
 @pytest.mark.parametrize(
     "description",
     [
-        {"network": '{"N": 12}', "sample_rate": "many", "progress": "{}"},
-        {"network": "[1, 2]", "sample_rate": "8000", "progress": "{}"},
-        {"network": '{"layers": 3}', "sample_rate": "8000", "progress": "{}"},
-        {"network": "{}", "sample_rate": "8000", "progress": "{"},
-        {"network": '{"N": "twelve"}', "sample_rate": "8000", "progress": "{}"},
+        {"sample_rate": "many"},
+        {"sample_rate": "0"},
+        {"sample_rate": "-8000"},
+        {"sample_rate": "9" * 5000},
+        {"network": "[1, 2]"},
+        {"network": '{"layers": 3}'},
+        {"network": "[" * 100000},
+        {"progress": "{"},
+        {"progress": "[]"},
+        {"progress": '{"history": ' * 100000},
+        {"weight": "text in place of an array"},
     ],
+    ids=lambda description: str(description)[:40],
 )
-def test_foreign_description(tmp_path, device, description):
-    path = tmp_path / "foreign.ckpt"
-    ms.save_checkpoint([{"name": "weight", "data": ms.Tensor([1.0])}], str(path), append_dict=description)
-    refused(path)
+def test_foreign_description(tmp_path, net, description):
+    described(tmp_path / "foreign.ckpt", net, **description)
+    assert "train.py or convert.py" in refused(tmp_path / "foreign.ckpt")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"N": 10**9},
+        {"L": 10**6},
+        {"B": 10**9},
+        {"Sc": 10**9},
+        {"Sc": 0},
+        {"H": 10**9},
+        {"P": 10**9 + 1},
+        {"X": 10**6},
+        {"R": 10**6},
+        {"R": 2},
+        {"X": 1},
+        {"C": 10**9},
+        {"N": 12.5},
+        {"N": 12.0},
+        {"N": -1},
+        {"N": True},
+        {"N": None},
+        {"N": "twelve"},
+        {"bias": [1]},
+        {"norm_type": "two\nlines"},
+    ],
+    ids=str,
+)
+def test_options_that_are_not_of_the_arrays(tmp_path, net, monkeypatch, changes):
+    """Refused before anything is built."""
+    monkeypatch.setattr("model.ConvTasNet", None)
+    described(tmp_path / "foreign.ckpt", net, network=json.dumps(asdict(OPTIONS) | changes))
+    refused(tmp_path / "foreign.ckpt")
 
 
 def test_parameters_that_do_not_fit(net, written):
