@@ -13,7 +13,6 @@ alone states no arguments: torchaudio's own, CONVTASNET_BASE_LIBRI2MIX, has relu
 import argparse
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ import mindspore as ms
 import numpy as np
 
 from common.command_line import parse, require_positive
-from common.errors import UserError, run
+from common.errors import UserError, first_line, run
 from model import ConvTasNet, parameter_count
 from network.checkpoint import write_checkpoint
 from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
@@ -62,7 +61,9 @@ def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) 
     try:
         weights, options = SOURCES[source](state, arguments)
         sample_rate = int(arguments["sample_rate"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if sample_rate < 1:
+            raise ValueError(f"sample_rate {sample_rate}")
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None
     except UserError as error:
         raise UserError(f"{path}: its network cannot be built here ({error})") from None
@@ -124,9 +125,15 @@ def _read_npz(path: str) -> tuple[Weights, dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             state = Weights((n.removeprefix("state/"), file[n]) for n in file.files if n.startswith("state/"))
-            return state, json.loads(str(file["meta"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not a whole .npz file of weights ({error})") from None
+            arguments = json.loads(str(file["meta"]))
+    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads to, MemoryError too
+        raise UserError(f"{path}: not a whole .npz file of weights ({first_line(error)})") from None
+    if not isinstance(arguments, dict):
+        raise UserError(f"{path}: meta must be a JSON object of the source's arguments, not {str(arguments)[:20]!r}")
+    for name, value in state.items():
+        if value.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {name} is of {value.dtype}; weights are real numbers")
+    return state, arguments
 
 
 def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
