@@ -26,6 +26,8 @@ from network.options import NetworkOptions
 # Weights that come with the project; checkpoints/README.md describes their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
 CHECKSUM_MARK, CHECKSUM_BYTES = b"crc_num", 10  # what follows the contents: this name, then a number, big-endian
+# How PyTorch's files begin: zip archives now, before 1.6 pickles of its magic number.
+OF_PYTORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,14 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
 
 
 def _check_bytes(path: str) -> None:
-    """Raise UserError if a file's bytes are not those that its checksum was taken of."""
+    """Raise UserError for what PyTorch wrote, and if a file's bytes are not those that its checksum was taken of."""
     try:
         with open(path, "rb") as file:
             contents = memoryview(file.read())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); is there permission?") from None
+    if bytes(contents[:14]).startswith(OF_PYTORCH):
+        raise UserError(f"{path}: holds PyTorch's weights; python convert.py --source NAME {path} OUT.ckpt first")
     body, mark = contents[: -CHECKSUM_BYTES - len(CHECKSUM_MARK)], contents[-CHECKSUM_BYTES - len(CHECKSUM_MARK) :]
     if mark[: len(CHECKSUM_MARK)] == CHECKSUM_MARK:
         is_whole = int.from_bytes(mark[len(CHECKSUM_MARK) :], "big") == zlib.crc32(body)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from conversions import arguments, parity, refused
 
+from convert import read_weights
+
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
 def test_cut_file(shared, tmp_path, part):
@@ -69,6 +71,42 @@ def test_npz_that_is_none(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("state/weight.npy", head.getvalue())
     assert "not a whole .npz" in refused(arguments("asteroid", path, tmp_path / "out.ckpt"))
+
+
+@pytest.fixture
+def state(shared):
+    """Weights by Asteroid's names, as tensors."""
+    torch = pytest.importorskip("torch")
+    arrays = parity(shared, "asteroid_skip_gLN_sigmoid")
+    return {key.removeprefix("state/"): torch.from_numpy(v) for key, v in arrays.items() if key.startswith("state/")}
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", None])
+@pytest.mark.parametrize("prefix", ["", "model.", "model.module.", "module.model.", "_orig_mod.module."])
+def test_wrapped_weights_are_found(state, tmp_path, key, prefix):
+    import torch
+
+    wrapped = {prefix + name: value for name, value in state.items()}
+    package = wrapped if key is None else {key: wrapped, "epoch": 3, "optimizer": {"state": {}}}
+    torch.save(package, tmp_path / "net.ckpt")
+    found, _ = read_weights(str(tmp_path / "net.ckpt"))
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        np.testing.assert_array_equal(found[name], value.numpy())
+
+
+def test_two_networks_in_one_file_are_not_mixed(state, tmp_path):
+    import torch
+
+    torch.save(state | {f"model.{name}": -value for name, value in state.items()}, tmp_path / "net.pth")
+    assert "more than one network" in refused(arguments("asteroid", tmp_path / "net.pth", tmp_path / "out.ckpt"))
+
+
+@pytest.mark.parametrize("package", [[1], 3, {"model": 3}, {"state_dict": None}, {"state_dict": {}, "model_args": [1]}])
+def test_torch_file_without_weights(tmp_path, package):
+    torch = pytest.importorskip("torch")
+    torch.save(package, tmp_path / "net.pth")
+    refused(arguments("asteroid", tmp_path / "net.pth", tmp_path / "out.ckpt"))
 
 
 class Attack:

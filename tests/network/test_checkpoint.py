@@ -146,6 +146,13 @@ def test_other_name(written):
     assert "convert.py" in refused(other)
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["zip", "before 1.6"])
+def test_weights_of_pytorch_under_this_name(tmp_path, is_new):
+    torch = pytest.importorskip("torch")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "net.ckpt", _use_new_zipfile_serialization=is_new)
+    assert "holds PyTorch's weights; python convert.py" in refused(tmp_path / "net.ckpt")
+
+
 def test_foreign_checkpoint(tmp_path, device):
     path = tmp_path / "foreign.ckpt"
     ms.save_checkpoint([{"name": "weight", "data": ms.Tensor([1.0])}], str(path))
