@@ -9,15 +9,19 @@ all that stands before, which files of earlier versions lack.
 import functools
 import hashlib
 import json
+import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
+from google.protobuf.message import DecodeError
 from mindspore import nn
+from mindspore.train.checkpoint_pb2 import Checkpoint as StoredCheckpoint
 
 from common.errors import UserError, first_line
 from common.files import whole_file
@@ -127,7 +131,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         progress = json.loads(contents.pop("progress"))
     except UserError as error:
         raise UserError(f"{path}: states a network that cannot be ({first_line(error)}); take another file") from None
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError, RecursionError, SystemError):  # the last for text beyond Unicode
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
     are_arrays = all(isinstance(parameter, ms.Tensor) for parameter in contents.values())
     if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:
@@ -146,12 +150,14 @@ def _check_bytes(path: str) -> None:
     if bytes(contents[:14]).startswith(OF_PYTORCH):
         raise UserError(f"{path}: holds PyTorch's weights; python convert.py --source NAME {path} OUT.ckpt first")
     body, mark = contents[: -CHECKSUM_BYTES - len(CHECKSUM_MARK)], contents[-CHECKSUM_BYTES - len(CHECKSUM_MARK) :]
-    if mark[: len(CHECKSUM_MARK)] == CHECKSUM_MARK:
+    has_checksum = mark[: len(CHECKSUM_MARK)] == CHECKSUM_MARK
+    if has_checksum:
         is_whole = int.from_bytes(mark[len(CHECKSUM_MARK) :], "big") == zlib.crc32(body)
     else:
         is_whole = _is_as_its_card_says(path, contents)
     if not is_whole:
         raise UserError(f"{path}: damaged, its checksum is another; copy it again or take an earlier one")
+    _check_lengths(path, bytes(body if has_checksum else contents))
 
 
 def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
@@ -171,6 +177,22 @@ def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
 @functools.cache
 def _say_that_it_has_none(path: str) -> None:
     print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
+
+
+def _check_lengths(path: str, contents: bytes) -> None:
+    """Raise UserError unless each array has the bytes that its shape needs: MindSpore would read beyond its end."""
+    held, needed = Counter(), {}
+    try:
+        for element in StoredCheckpoint.FromString(contents).value:
+            array = element.tensor
+            if array.tensor_type != "str":
+                held[element.tag] += len(array.tensor_content)  # large ones are stored in slices
+                needed[element.tag] = math.prod(array.dims) * np.dtype(array.tensor_type.lower()).itemsize
+    except (DecodeError, TypeError, ValueError):  # ValueError: a name that is not UTF-8
+        raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
+    for name, length in needed.items():
+        if held[name] != length:
+            raise UserError(f"{path}: damaged, {name} has {held[name]} bytes, and its shape needs {length}")
 
 
 def _check_sizes(path: str, options: NetworkOptions, parameters: Mapping[str, ms.Tensor]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore.train.checkpoint_pb2 import Checkpoint as StoredCheckpoint
 
 from common.errors import UserError
 from common.files import checksum
@@ -191,24 +192,10 @@ def test_foreign_description(tmp_path, net, description):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"N": 10**9},
-        {"L": 10**6},
-        {"B": 10**9},
-        {"Sc": 10**9},
-        {"Sc": 0},
-        {"H": 10**9},
+        *[{name: 10**9} for name in ("N", "L", "B", "Sc", "H", "C")],
         {"P": 10**9 + 1},
-        {"X": 10**6},
-        {"R": 10**6},
-        {"R": 2},
-        {"X": 1},
-        {"C": 10**9},
-        {"N": 12.5},
-        {"N": 12.0},
-        {"N": -1},
-        {"N": True},
-        {"N": None},
-        {"N": "twelve"},
+        *[{"X": 10**6}, {"X": 1}, {"R": 10**6}, {"R": 2}, {"Sc": 0}],
+        *[{"N": value} for value in (12.5, 12.0, -1, True, None, "twelve")],
         {"bias": [1]},
         {"norm_type": "two\nlines"},
     ],
@@ -219,6 +206,25 @@ def test_options_that_are_not_of_the_arrays(tmp_path, net, monkeypatch, changes)
     monkeypatch.setattr("model.ConvTasNet", None)
     described(tmp_path / "foreign.ckpt", net, network=json.dumps(asdict(OPTIONS) | changes))
     refused(tmp_path / "foreign.ckpt")
+
+
+def test_shape_that_the_bytes_do_not_fill(written):
+    """MindSpore would make up the numbers that are missing, or read where it may not."""
+    contents = StoredCheckpoint.FromString(written.read_bytes()[:-17])
+    array = next(element.tensor for element in contents.value if element.tag == "encoder.weight")
+    for shape in ([12, 9], [40000, 40000], [-12, 8], [2**40, 2**40], []):
+        array.dims[:] = shape
+        written.unlink()
+        written.write_bytes(contents.SerializeToString())
+        assert "damaged, encoder.weight has 384 bytes" in refused(written)
+
+
+def test_text_that_is_none(written):
+    whole = written.read_bytes()[:-17]
+    written.unlink()
+    for before, after in ((b"encoder.weight", b"enc\xe1der.weight"), (b'{\0\0\0"', b'{\0\0\x80"')):
+        written.write_bytes(whole.replace(before, after))
+        refused(written)
 
 
 def test_parameters_that_do_not_fit(net, written):
