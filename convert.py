@@ -13,7 +13,7 @@ alone states no arguments: torchaudio's own, CONVTASNET_BASE_LIBRI2MIX, has relu
 import argparse
 import json
 import os
-import zipfile
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,10 +23,15 @@ import mindspore as ms
 import numpy as np
 
 from common.command_line import parse, require_positive
-from common.errors import UserError, run
+from common.errors import UserError, first_line, run
 from model import ConvTasNet, parameter_count
 from network.checkpoint import write_checkpoint
 from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
+
+# Under these a PyTorch file keeps a network's weights beside other things.
+STATE_KEYS = ("state_dict", "model_state_dict", "model")
+# DataParallel puts "module." before every name, Lightning "model.", torch.compile "_orig_mod."; each around the others.
+WRAPPERS = r"^((module|model|_orig_mod)\.)+"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,7 +67,9 @@ def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) 
     try:
         weights, options = SOURCES[source](state, arguments)
         sample_rate = int(arguments["sample_rate"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if sample_rate < 1:
+            raise ValueError(f"sample_rate {sample_rate}")
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None
     except UserError as error:
         raise UserError(f"{path}: its network cannot be built here ({error})") from None
@@ -124,9 +131,15 @@ def _read_npz(path: str) -> tuple[Weights, dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             state = Weights((n.removeprefix("state/"), file[n]) for n in file.files if n.startswith("state/"))
-            return state, json.loads(str(file["meta"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not a whole .npz file of weights ({error})") from None
+            arguments = json.loads(str(file["meta"]))
+    except Exception as error:  # numpy and zipfile raise whatever a damaged file leads to, MemoryError too
+        raise UserError(f"{path}: not a whole .npz file of weights ({first_line(error)})") from None
+    if not isinstance(arguments, dict):
+        raise UserError(f"{path}: meta must be a JSON object of the source's arguments, not {str(arguments)[:20]!r}")
+    for name, value in state.items():
+        if value.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {name} is of {value.dtype}; weights are real numbers")
+    return state, arguments
 
 
 def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
@@ -142,16 +155,15 @@ def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
         raise UserError(
             f"{path}: not weights that PyTorch reads safely; copy it again, or torch.save its state_dict alone"
         ) from None
-    state = package.get("state_dict", package) if isinstance(package, dict) else None
-    if not isinstance(state, dict):
+    if not isinstance(package, dict):
         raise UserError(f"{path}: holds no dictionary of weights; torch.save the network's state_dict alone")
-    arguments = {} if state is package else {**package, **(package.get("model_args") or {})}
-    # DataParallel puts "module." before every name, Lightning "model.".
-    weights = {
-        str(name).removeprefix("module.").removeprefix("model."): value
-        for name, value in state.items()
-        if torch.is_tensor(value)
-    }
+    state = next((package[key] for key in STATE_KEYS if isinstance(package.get(key), dict)), package)
+    stated = package.get("model_args")
+    arguments = {} if state is package else package | (stated if isinstance(stated, dict) else {})
+    tensors = {name: value for name, value in state.items() if torch.is_tensor(value)}
+    weights = {re.sub(WRAPPERS, "", str(name)): value for name, value in tensors.items()}
+    if len(weights) < len(tensors):
+        raise UserError(f"{path}: holds more than one network; torch.save the state_dict of the one alone")
     return Weights((name, value.detach().float().numpy()) for name, value in weights.items()), arguments
 
 

@@ -21,7 +21,7 @@ def read_facts(path: str) -> dict:
         raise UserError(
             f"{error.filename}: cannot be read ({error.strerror}); export.py writes FILE and FILE.json"
         ) from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError, UserError):
         raise UserError(f"{path}.json: damaged, or not from export.py; export the network again") from None
     if not is_same:
         raise UserError(f"{path}.json: is of another file than {path} now is; export the network again")

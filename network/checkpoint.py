@@ -2,25 +2,36 @@
 
 Beside the parameters stand, as strings, `network` (JSON of options.NetworkOptions), `sample_rate` (samples a second)
 and `progress` (JSON: where a training run stood). The network's parameters have names such as
-`separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`.
+`separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`. The file ends with MindSpore's CRC-32 of
+all that stands before, which files of earlier versions lack.
 """
 
+import functools
+import hashlib
 import json
+import math
 import os
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
+from google.protobuf.message import DecodeError
 from mindspore import nn
+from mindspore.train.checkpoint_pb2 import Checkpoint as StoredCheckpoint
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from common.files import whole_file
 from network.options import NetworkOptions
 
 # Weights that come with the project; checkpoints/README.md describes their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
+CHECKSUM_MARK, CHECKSUM_BYTES = b"crc_num", 10  # what follows the contents: this name, then a number, big-endian
+# How PyTorch's files begin: zip archives now, before 1.6 pickles of its magic number.
+OF_PYTORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,8 @@ def _write(
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
     with whole_file(path) as partial:
         try:
-            ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
+            objects = [{"name": name, "data": parameter} for name, parameter in parameters]
+            ms.save_checkpoint(objects, partial, append_dict=description, crc_check=True)
         finally:
             with suppress(OSError):
                 os.remove(partial.replace(".partial.ckpt", ".partial.tmp"))  # MindSpore's, left where it failed
@@ -99,7 +111,7 @@ def _write(
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint. Prints the name of one that carries no checksum, the first time.
 
     Raises UserError if the file is missing, damaged or not a checkpoint of this project.
     """
@@ -108,6 +120,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"{path}: no such checkpoint")
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: checkpoints are named .ckpt; PyTorch's weights go through convert.py first")
+    _check_bytes(path)
     try:
         contents = ms.load_checkpoint(path)
     except (ValueError, RuntimeError, OSError):
@@ -116,9 +129,79 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         options = NetworkOptions.from_json(contents.pop("network"))
         sample_rate = int(contents.pop("sample_rate"))
         progress = json.loads(contents.pop("progress"))
-    except (KeyError, TypeError, ValueError):
+    except UserError as error:
+        raise UserError(f"{path}: states a network that cannot be ({first_line(error)}); take another file") from None
+    except (KeyError, TypeError, ValueError, RecursionError, SystemError):  # the last for text beyond Unicode
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
+    are_arrays = all(isinstance(parameter, ms.Tensor) for parameter in contents.values())
+    if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:
+        raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote")
+    _check_sizes(path, options, contents)
     return Checkpoint(options, sample_rate, progress, contents)
+
+
+def _check_bytes(path: str) -> None:
+    """Raise UserError for what PyTorch wrote, and if a file's bytes are not those that its checksum was taken of."""
+    try:
+        with open(path, "rb") as file:
+            contents = memoryview(file.read())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); is there permission?") from None
+    if bytes(contents[:14]).startswith(OF_PYTORCH):
+        raise UserError(f"{path}: holds PyTorch's weights; python convert.py --source NAME {path} OUT.ckpt first")
+    body, mark = contents[: -CHECKSUM_BYTES - len(CHECKSUM_MARK)], contents[-CHECKSUM_BYTES - len(CHECKSUM_MARK) :]
+    has_checksum = mark[: len(CHECKSUM_MARK)] == CHECKSUM_MARK
+    if has_checksum:
+        is_whole = int.from_bytes(mark[len(CHECKSUM_MARK) :], "big") == zlib.crc32(body)
+    else:
+        is_whole = _is_as_its_card_says(path, contents)
+    if not is_whole:
+        raise UserError(f"{path}: damaged, its checksum is another; copy it again or take an earlier one")
+    _check_lengths(path, bytes(body if has_checksum else contents))
+
+
+def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
+    """Whether a file without a checksum may be taken: False for one that comes with the project and has changed."""
+    card = ""
+    with suppress(OSError), open(os.path.join(SHIPPED, "README.md"), encoding="utf-8") as file:
+        card = file.read()
+    if hashlib.sha256(contents).hexdigest() in card:
+        return True
+    folder, name = os.path.split(os.path.realpath(path))
+    if folder == os.path.realpath(SHIPPED) and f"## {name}\n" in card:
+        return False
+    _say_that_it_has_none(path)
+    return True
+
+
+@functools.cache
+def _say_that_it_has_none(path: str) -> None:
+    print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
+
+
+def _check_lengths(path: str, contents: bytes) -> None:
+    """Raise UserError unless each array has the bytes that its shape needs: MindSpore would read beyond its end."""
+    held, needed = Counter(), {}
+    try:
+        for element in StoredCheckpoint.FromString(contents).value:
+            array = element.tensor
+            if array.tensor_type != "str":
+                held[element.tag] += len(array.tensor_content)  # large ones are stored in slices
+                needed[element.tag] = math.prod(array.dims) * np.dtype(array.tensor_type.lower()).itemsize
+    except (DecodeError, TypeError, ValueError):  # ValueError: a name that is not UTF-8
+        raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
+    for name, length in needed.items():
+        if held[name] != length:
+            raise UserError(f"{path}: damaged, {name} has {held[name]} bytes, and its shape needs {length}")
+
+
+def _check_sizes(path: str, options: NetworkOptions, parameters: Mapping[str, ms.Tensor]) -> None:
+    """Raise UserError unless a file's arrays are of the sizes that it states, before a network is built of these."""
+    for name, shape in options.shapes.items():
+        _array(parameters, name, shape, path)
+    blocks = len({name.split(".")[2] for name in parameters if name.startswith("separator.blocks.")})
+    if blocks != options.R * options.X:
+        raise UserError(f"{path}: damaged, has {blocks} blocks, and its options say R {options.R}, X {options.X}")
 
 
 def path_or_shipped(path: str | None, causal: bool = False) -> str:
@@ -143,12 +226,17 @@ def restore(
     Raises UserError if one is missing or has another shape.
     """
     for name, parameter in targets:
-        stored = parameters.get(name)
-        if stored is None:
-            raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
-        if stored.shape != parameter.shape:
-            raise UserError(f"{path}: {name} has shape {stored.shape}, expected {parameter.shape}")
+        stored = _array(parameters, name, parameter.shape, path)
         parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
+
+
+def _array(parameters: Mapping[str, ms.Tensor], name: str, shape: tuple, path: str | os.PathLike) -> ms.Tensor:
+    """The array of a name. Raises UserError if it is missing or has another shape."""
+    if name not in parameters:
+        raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
+    if parameters[name].shape != shape:
+        raise UserError(f"{path}: {name} has shape {parameters[name].shape}, expected {shape}")
+    return parameters[name]
 
 
 def is_memory(name: str) -> bool:

@@ -31,6 +31,10 @@ class NetworkOptions:
     padding: str = NETWORK["padding"]["default"]
 
     def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int) and type(value) is not int:  # JSON also has 1.5, true and NaN
+                raise UserError(f"--{field.name} {value}: must be a whole number")
         for name in ("N", "L", "B", "H", "P", "X", "R", "C"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
@@ -63,6 +67,19 @@ class NetworkOptions:
         reach = (self.P - 1) * 2 ** (self.X - 1) // (1 if self.causal else 2)  # frames
         return (reach + 2) * self.hop
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Shapes of those of the network's weights that all sizes but X and R can be read off."""
+        shapes = {
+            "encoder.weight": (self.N, self.L),
+            "decoder.weight": (self.N, self.L),
+            "separator.bottleneck.weight": (self.B, self.N),
+            "separator.blocks.0.conv_in.weight": (self.H, self.B),
+            "separator.blocks.0.depthwise.weight": (self.P, self.H),
+            "separator.conv_masks.weight": (self.C * self.N, self.Sc or self.B),
+        }
+        return shapes | ({"separator.blocks.0.conv_skip.weight": (self.Sc, self.H)} if self.Sc else {})
+
     @classmethod
     def of(cls, args: argparse.Namespace) -> "NetworkOptions":
         """The network options among parsed arguments."""
@@ -74,5 +91,8 @@ class NetworkOptions:
 
     @classmethod
     def from_json(cls, text: str) -> "NetworkOptions":
-        """The options that `to_json` gave as text; TypeError or ValueError if it is of another kind."""
+        """The options that `to_json` gave as text.
+
+        Raises TypeError, ValueError or RecursionError if it is of another kind, UserError if they cannot be honoured.
+        """
         return cls(**json.loads(text))

@@ -1,16 +1,14 @@
 """Weights of three PyTorch implementations give their own outputs, losses and gradients here."""
 
 import json
-import pickle
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from conversions import arguments, parity, refused
 from mindspore import nn, ops
 
 import convert
-from common.errors import UserError
 from loss import SeparationLoss
 from model import load_model
 from network.ports import SOURCES, from_kaituoxu
@@ -47,11 +45,6 @@ def converted(shared, device, tmp_path_factory):
     return path
 
 
-def arguments(name, in_file, out_file, *more):
-    """Command line that converts a file of the source that `name` begins with."""
-    return ["--source", name.split("_")[0], str(in_file), str(out_file), "--device_target", "CPU", *more]
-
-
 class WholeNetWithLoss(nn.Cell):
     """As the source has it: the network hears all samples, the loss the true ones. Loss, and estimates [M, C, T]."""
 
@@ -62,10 +55,6 @@ class WholeNetWithLoss(nn.Cell):
     def construct(self, mixture, lengths, sources):
         estimates = self.net(mixture)
         return self.loss(estimates, sources, lengths), estimates
-
-
-def parity(shared, name):
-    return dict(np.load(shared / "parity" / f"{name}.npz"))
 
 
 def close(found, expected):
@@ -141,16 +130,6 @@ def test_options_win_over_the_file(shared, tmp_path, capsys):
     assert "does not tell" not in capsys.readouterr().out
 
 
-def refused(argv):
-    """The one line that the script refuses these arguments with; it leaves no file."""
-    with pytest.raises(UserError) as error:
-        convert.main(argv)
-    message = str(error.value)
-    assert "\n" not in message
-    assert not Path(argv[3]).exists()
-    return message
-
-
 @pytest.mark.parametrize(("name", "source"), [(n, s) for n in FILES for s in SOURCES if not n.startswith(s)])
 def test_wrong_source(shared, tmp_path, name, source):
     path = shared / "parity" / f"{name}.npz"
@@ -198,14 +177,6 @@ def test_batch_normalisation_is_seen_in_the_weights(shared, tmp_path):
     assert load_model(tmp_path / "out.ckpt").options.norm_type == "BN"
 
 
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
-def test_cut_file(shared, tmp_path, part):
-    whole = (shared / "parity" / "kaituoxu_BN.npz").read_bytes()
-    path = tmp_path / "cut.npz"
-    path.write_bytes(whole[: int(part * len(whole))])
-    assert refused(arguments("kaituoxu", path, tmp_path / "out.ckpt")).startswith(f"{path}: ")
-
-
 @pytest.mark.parametrize("change", ["missing", "extra", "shape"])
 def test_weights_that_do_not_fit(shared, tmp_path, change):
     arrays = parity(shared, "torchaudio_base")
@@ -219,14 +190,6 @@ def test_weights_that_do_not_fit(shared, tmp_path, change):
     path = tmp_path / "changed.npz"
     np.savez(path, **arrays)
     assert refused(arguments("torchaudio", path, tmp_path / "out.ckpt")).startswith(f"{path}: ")
-
-
-def test_missing_file_and_file_of_something_else(tmp_path):
-    assert "no such file" in refused(arguments("asteroid", tmp_path / "none.pth", tmp_path / "out.ckpt"))
-    (tmp_path / "text.npz").write_text("hello")
-    refused(arguments("asteroid", tmp_path / "text.npz", tmp_path / "out.ckpt"))
-    np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    refused(arguments("asteroid", tmp_path / "other.npz", tmp_path / "out.ckpt"))
 
 
 @pytest.mark.parametrize("name", ["kaituoxu_gLN", "asteroid_skip_gLN_sigmoid", "torchaudio_base"])
@@ -253,28 +216,3 @@ def test_pth_file_as_the_source_writes_it(converted, shared, tmp_path, name):
     assert net.options == load_model(converted(name)).options
     for key, parameter in net.parameters_and_names():
         np.testing.assert_array_equal(parameter.asnumpy(), expected[key].asnumpy())
-
-
-class Attack:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-def test_pickle_that_would_run_code_is_refused(tmp_path):
-    """Without PyTorch because that is needed; with it because it loads weights only."""
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Attack(tmp_path / "made")}))
-    refused(arguments("asteroid", tmp_path / "evil.pth", tmp_path / "out.ckpt"))
-    assert not (tmp_path / "made").exists()
-
-
-def test_torch_archive_that_would_run_code_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save({"state_dict": Attack(tmp_path / "made")}, tmp_path / "evil.pth")
-    (tmp_path / "made").unlink(missing_ok=True)
-    assert "evil.pth: not weights that" in refused(arguments("asteroid", tmp_path / "evil.pth", tmp_path / "out.ckpt"))
-    assert not (tmp_path / "made").exists()

@@ -9,6 +9,7 @@ from network.options import NetworkOptions
 
 INVALID = [
     *[{name: value} for name in ("N", "L", "B", "H", "P", "X", "R", "C") for value in (0, -1)],
+    *[{name: value} for name in ("N", "Sc", "causal") for value in (1.5, 1.0, True, float("nan"), None, "1", [1])],
     {"Sc": -1},
     {"L": 21},
     {"P": 2},
@@ -34,6 +35,14 @@ def test_invalid_network_is_one_line_naming_the_option(options):
     message = str(error.value)
     assert "\n" not in message
     assert any(message.startswith(f"--{name} {value}: ") for name, value in options.items())
+
+
+def test_shapes_are_those_of_the_network(device):
+    from model import ConvTasNet
+
+    for options in (NetworkOptions(N=12, L=8, B=6, H=10, P=5, X=2, R=1, C=3, Sc=7), NetworkOptions(N=4, B=5, H=6)):
+        weights = dict(ConvTasNet(options, 8000).parameters_and_names())
+        assert options.shapes.items() <= {name: weight.shape for name, weight in weights.items()}.items()
 
 
 @pytest.mark.parametrize(
