@@ -45,6 +45,9 @@ FAULTS = {
     "fewer": (lambda d: edit(d / "s2.json", lambda t: t.pop()), "s2.json: 4 rows, but mix.json has 5"),
     "order": (lambda d: edit(d / "s2.json", lambda t: t.reverse()), "s2.json: row 0 is"),
     "length": (lambda d: edit(d / "s2.json", lambda t: t[3].__setitem__(1, 5)), "u3.wav has 5 samples, but"),
+    "a mixture twice": (lambda d: [edit(d / f"{n}.json", lambda t: t.append(t[1])) for n in ("mix", "s1", "s2")],
+                        "mix.json: row 5 is"),
+    "s1 as s2": (lambda d: (d / "s2.json").write_text((d / "s1.json").read_text()), "s2.json: row 0 is"),
     "gone": (lambda d: (d / "mix" / "u0.wav").unlink(), "u0.wav: no such file"),
 }  # fmt: skip
 
