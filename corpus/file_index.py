@@ -15,7 +15,7 @@ import numpy as np
 from common.audio import audio_info, read_audio
 from common.errors import UserError
 from common.files import list_folder, make_folder, whole_file
-from corpus.index import Index
+from corpus.index import MOST_SAMPLES, Index
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def read_json(file: str) -> Any:
         raise UserError(
             f"{file}: no such file; make it by preprocess.py, and give the folder tr, cv or tt of its --out-dir"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error}); run preprocess.py again") from None
 
 
@@ -107,8 +107,11 @@ def _read_rows(file: str) -> list[list]:
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{file}: not a list of mixtures, or an empty one; run preprocess.py again")
     for number, row in enumerate(rows):
-        if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and row[1] > 0):
-            raise UserError(f"{file}: row {number} is {str(row)[:80]}, not [path, samples]; run preprocess.py again")
+        if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and 0 < row[1] <= MOST_SAMPLES):
+            raise UserError(
+                f"{file}: row {number} is {str(row)[:200]}, not a path and its 1 to {MOST_SAMPLES} samples; run"
+                " preprocess.py again"
+            )
     if (number := first_repeated([path for path, _ in rows])) is not None:
         raise UserError(f"{file}: row {number} is {rows[number][0]}, which an earlier row is too; remove one of them")
     return rows

@@ -50,6 +50,8 @@ FAULTS = {
     "samples 1.5": (put("speech", 1, 1, value=1.5), "row 1 of speech is .*1.5"),
     "samples -1": (put("speech", 2, 1, value=-1), "row 2 of speech is .*-1"),
     "samples text": (put("speech", 2, 1, value="35557"), "row 2 of speech is .*'35557'"),
+    "samples 1e14": (put("speech", 2, 1, value=10**14), "row 2 of speech is .*100000000000000"),
+    "samples 1e30": (put("speech", 2, 1, value=10**30), "row 2 of speech is .*1000000000000000"),
     "samples true": (put("speech", 2, 1, value=True), "row 2 of speech is .*True"),
     "path null": (put("speech", 2, 0, value=None), r"row 2 of speech is \[None"),
 }  # fmt: skip

@@ -182,6 +182,7 @@ def edit(file, change):
 
 FAULTS = {
     "cut": (lambda f: f.write_text(f.read_text()[:-9]), "cannot be read as JSON"),
+    "nested": (lambda f: f.write_text("[" * 100_000 + "]" * 100_000), "cannot be read as JSON"),
     "list": (lambda f: f.write_text("[]"), "is not an index of mixtures"),
     "version": (lambda f: edit(f, lambda c: c.update(version=2)), "version 2, but this program knows 1"),
     "task": (lambda f: edit(f, lambda c: c.update(task="sing")), "malformed"),
