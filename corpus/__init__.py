@@ -14,4 +14,5 @@ mixture_index   the folder of mixtures.json: mixtures that are computed while th
 mixtures        LibriMix's arithmetic, of whole mixtures and of stretches
 names           who speaks in a mixture, by its name
 speakers        of which sex they are
+sums            holds the mixtures of a tree to the sums of their sources
 """

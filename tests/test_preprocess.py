@@ -18,11 +18,11 @@ NAMES = ("way.wav", "b_0.97482_-0.97482.wav", "a.wav")
 
 
 def write_set(folder, folders=("mix_clean", "s1", "s2"), names=NAMES, rate=8000, samples=801):
-    """Files of one length in the folders of a set, written in another order in each."""
+    """Silent files of one length in the folders of a set, written in another order in each."""
     for number, name in enumerate(folders):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file in names[number % len(names) :] + names[: number % len(names)]:
-            soundfile.write(folder / name / file, np.full(samples, 0.1), rate)
+            soundfile.write(folder / name / file, np.zeros(samples), rate)
 
 
 def index(in_dir, out_dir, *options):
@@ -203,6 +203,7 @@ def test_empty_folder_and_sets_of_unequal_speakers(tmp_path):
         ("--in-dir IN --generate G --out-dir OUT", "--generate G: only --metadata-dir uses it"),
         ("--in-dir IN --out-dir OUT --sample-rate 0", "--sample_rate 0: must be above 0"),
         ("--in-dir IN --out-dir OUT --mode max", "--mode max: only --metadata-dir"),
+        ("--out-dir OUT --librispeech-dir IN --metadata-dir IN --check all", "--check all: mixtures are not computed"),
         ("--in-dir IN --out-dir OUT --noise-dir IN", "--noise-dir IN: only --metadata-dir"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name F", "are the same file"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name OUT/F", "are the same file"),
