@@ -6,6 +6,7 @@ Each of these is a list of [path of an audio file, samples at the index's rate];
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,4 +156,5 @@ def _require_different_sources(folder: str | os.PathLike, sources: list[list[lis
 
 
 def _name(file: str) -> str:
-    return os.path.splitext(os.path.basename(file))[0]
+    """What a file is called, its accents as parts of their letters, however the file system writes them."""
+    return os.path.splitext(unicodedata.normalize("NFC", os.path.basename(file)))[0]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from common.audio import AudioInfo, audio_info
@@ -69,10 +70,13 @@ def source_folders(set_folder: str, task: str) -> list[str]:
 
 
 def audio_files(folder: str) -> dict[str, str]:
-    """{name without ending: path} of the wav and flac files in a folder; hidden and other files are passed by."""
+    """{name without ending: path} of the wav and flac files in a folder; hidden and other files are passed by.
+
+    An accent may be written as a part of its letter or after it, as systems differ: the names are of the first form.
+    """
     files = {}
     for file_name in list_folder(folder):
-        name, ending = os.path.splitext(file_name)
+        name, ending = os.path.splitext(unicodedata.normalize("NFC", file_name))
         if ending.lower() in (".wav", ".flac"):
             path = os.path.join(folder, file_name)
             if name in files:

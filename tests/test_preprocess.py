@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from common.errors import UserError
+from corpus.loading import load_index
 from preprocess import main
 
 SCRIPT = Path(__file__).resolve().parent.parent / "preprocess.py"
@@ -80,6 +82,21 @@ def test_flac_pairs_with_wav(tmp_path):
     write_set(tmp_path / "tt", ("s2",), names=("x.1.flac",))
     tables = index(tmp_path, tmp_path / "out")
     assert tables["tt/s2"] == [[str(tmp_path / "tt" / "s2" / "x.1.flac"), 801]]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_accent_pairs_however_it_is_written(tmp_path, forms):
+    """As one letter (Linux), or as a letter and its accent (macOS)."""
+    mixture, source = (f"{unicodedata.normalize(form, 'Zoë_é')}.wav" for form in forms)
+    write_set(tmp_path / "tt", ("mix", "s1"), names=(mixture,))
+    write_set(tmp_path / "tt", ("s2",), names=(source,))
+    tables = index(tmp_path, tmp_path / "out")
+    assert tables["tt/mix"] == [[str(tmp_path / "tt" / "mix" / mixture), 801]]
+    assert tables["tt/s2"] == [[str(tmp_path / "tt" / "s2" / source), 801]]
+    assert load_index(tmp_path / "out" / "tt", 8000).names == [unicodedata.normalize("NFC", "Zoë_é")]
+    soundfile.write(tmp_path / "tt" / "s2" / mixture, np.zeros(801), 8000)
+    with pytest.raises(UserError, match="has the name of"):
+        index(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +253,6 @@ def test_mindrecords_of_training_and_test_set(tmp_path):
         write_set(tmp_path / "in" / name, ("mix", "s1", "s2"))
     elsewhere = tmp_path / "records" / "test.mindrecord"
     index(tmp_path / "in", tmp_path / "out", "--train_name", "train.mindrecord", "--test_name", elsewhere)
-    from corpus.loading import load_index
-
     for path in (tmp_path / "out" / "train.mindrecord", elsewhere):
         records = load_index(str(path), 8000)
         assert list(records.names) == sorted(os.path.splitext(name)[0] for name in NAMES)
