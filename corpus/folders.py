@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from common.audio import AudioInfo, audio_info
+from common.audio import AudioInfo, audio_info, require_ratio
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
@@ -128,6 +128,7 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
     if not mixtures:
         raise UserError(f"{set_folder}: not one mixture of it can be used; --on_bad_file error says why")
     if (rate := headers[first].sample_rate) != sample_rate:
+        require_ratio(first, rate, sample_rate)
         print(f"{set_folder}: files of {rate} Hz, counted at {sample_rate} Hz, to which they are resampled when read")
     return mixtures
 
