@@ -41,6 +41,7 @@ from corpus.metadata import Metadata, find_metadata, read_mixtures
 from corpus.mixture_index import write_mixtures
 from corpus.mixtures import RATE, Mixture
 from corpus.names import speaker_ids
+from corpus.sums import require_sums
 
 FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
@@ -83,6 +84,8 @@ def _check_mixing(args: Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')}: is missing; LibriSpeech is mixed from both")
         if folder and not os.path.isdir(folder):
             raise UserError(f"--{name.replace('_', '-')} {folder}: no such folder")
+    if args.check != PREPARATION["check"]["default"] and not (args.generate and args.out_dir):
+        raise UserError(f"--check {args.check}: mixtures are not computed before they are read; leave it out")
     if args.task != "sep_clean" and not args.out_dir:
         raise UserError(f"--task {args.task}: says what to index; add --out-dir, or leave it out")
     if args.task != "sep_clean" and not args.noise_dir:
@@ -104,6 +107,7 @@ def index_tree(args: Namespace, in_dir: str, bad_files: BadFiles) -> dict[str, l
     _require_sets(args, {SETS[os.path.basename(folder)] for folder in set_folders}, in_dir)
     with bad_files.part() as part:
         corpus = index_corpus(set_folders, args.task, args.sample_rate, part)
+        corpus = {name: require_sums(mixtures, args.task, args.check, part) for name, mixtures in corpus.items()}
     for name, mixtures in corpus.items():
         write_index(os.path.join(args.out_dir, name), mixtures)
     return {name: [(mixture.name, mixture.samples) for mixture in mixtures] for name, mixtures in corpus.items()}

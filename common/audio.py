@@ -20,6 +20,8 @@ from common.numbers import ceil_div
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
+RATES = (1000, 768_000)  # Hz that are believed of a header; the highest are of studio equipment
+MOST_TERM = 2**16  # of a ratio of rates in lowest terms: resampling takes a filter of 20 times as many taps
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header was never completed
 
 
@@ -43,7 +45,8 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
         channel: None: it must be mono; a number from 1: it must have that channel; "mix" or "all": it may have any
             number.
 
-    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty or has other channels.
+    Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty, has other channels or a
+    rate that cannot be.
     """
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file")
@@ -51,6 +54,12 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
         info = soundfile.info(path, verbose=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
+    lowest, highest = RATES
+    if not lowest <= info.samplerate <= highest:
+        raise UserError(
+            f"{path}: its header says {info.samplerate} Hz, which is not from {lowest} to {highest}; it is damaged,"
+            " copy it again or correct its rate"
+        )
     if channel is None and info.channels != 1:
         raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
     if channel not in (None, "mix", "all") and channel > info.channels:
@@ -67,6 +76,16 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
     return AudioInfo(info.frames, info.samplerate)
 
 
+def require_ratio(path: str | os.PathLike, rate: int, sample_rate: int) -> None:
+    """Raise UserError if scipy's filter from a file's `rate` to `sample_rate` Hz would be huge."""
+    up, down = (term // math.gcd(sample_rate, rate) for term in (sample_rate, rate))
+    if max(up, down) > MOST_TERM:
+        raise UserError(
+            f"{path}: {rate} Hz, which is resampled to {sample_rate} Hz by {up}/{down}, and {MOST_TERM} is the most for"
+            " either; convert it to a usual rate, such as 48000 Hz"
+        )
+
+
 def read_audio(
     path: str | os.PathLike,
     sample_rate: int,
@@ -81,10 +100,11 @@ def read_audio(
     `audio_info`; "mix" gives the mean of all.
 
     Returns float32 [length], or [length, channels] for "all". Raises UserError as `audio_info` does, and if the stretch
-    lies outside the file or holds NaN or infinite samples, or the whole file has not the `expected` samples at
-    `sample_rate` Hz.
+    lies outside the file, cannot be resampled or holds NaN or infinite samples, or the whole file has not the
+    `expected` samples at `sample_rate` Hz.
     """
     info = audio_info(path, channel)
+    require_ratio(path, info.sample_rate, sample_rate)
     total = info.frames_at(sample_rate)
     if expected not in (None, total):
         raise UserError(

@@ -9,8 +9,10 @@ index           what every index answers, and how mixtures are cut into examples
 loading         opens an index, whichever of its kinds a path leads to
 metadata        LibriMix's tables: which files, with which gains, make which mixture
 mindrecord      MindRecord files in place of an index and its audio
+mixture_checks  holds what mixtures.json says to what can be
 mixture_index   the folder of mixtures.json: mixtures that are computed while they are read
 mixtures        LibriMix's arithmetic, of whole mixtures and of stretches
 names           who speaks in a mixture, by its name
 speakers        of which sex they are
+sums            holds the mixtures of a tree to the sums of their sources
 """

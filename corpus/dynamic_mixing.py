@@ -7,7 +7,6 @@ twice, then an utterance of each, then where its crop begins. So a speaker of fe
 """
 
 import os
-import re
 import warnings
 
 import numpy as np
@@ -18,7 +17,7 @@ from common.errors import UserError
 from common.numbers import ceil_div
 from corpus.index import Index, segment_samples
 from corpus.mixtures import FIT, RATE, Track, heard_and_asked, noise_info, read_noise, read_speaker
-from corpus.names import UTTERANCE
+from corpus.names import speaker_of
 
 SPEECH_LUFS = (-33.0, -25.0)
 NOISE_LUFS = (-38.0, -30.0)
@@ -140,7 +139,6 @@ def measure_loudness(path: str | os.PathLike) -> tuple[float, float]:
 
 def _speaker(path: str) -> str:
     """The number of the speaker that the name of a LibriSpeech file begins with."""
-    match = re.fullmatch(UTTERANCE + r"\.\w+", os.path.basename(path))
-    if not match:
+    if (speaker := speaker_of(path)) is None:
         raise UserError(f"--dynamic_mixing: {path}: its name does not tell the speaker, as in 103-1240-0000.flac")
-    return match[1]
+    return speaker

@@ -6,15 +6,17 @@ Each of these is a list of [path of an audio file, samples at the index's rate];
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from common.audio import audio_info, read_audio
 from common.errors import UserError
 from common.files import list_folder, make_folder, whole_file
-from corpus.index import Index
+from corpus.index import MOST_SAMPLES, Index
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class FolderIndex(Index):
             file = os.path.join(path, f"s{number}.json")
             tables.append(_read_rows(file))
             _require_same_mixtures(file, tables[-1], mixtures)
+        _require_different_sources(path, tables[1:])
         self.sources = len(tables) - 1
         self._files = [[file for file, _ in rows] for rows in zip(*tables, strict=True)]  # the mixture's first
         self._require_own_rate()
@@ -86,23 +89,45 @@ def _highest_source(path: str | os.PathLike) -> int:
     return max((int(match[1]) for match in found if match), default=1)
 
 
-def _read_rows(file: str) -> list[list]:
-    """The rows [path, samples] of one file of the index."""
+def read_json(file: str) -> Any:
+    """What a JSON file of an index says. Raises UserError if there is none, or it is not JSON."""
     try:
         with open(file, encoding="utf-8") as stream:
-            rows = json.load(stream)
+            return json.load(stream)
     except FileNotFoundError:
         raise UserError(
             f"{file}: no such file; make it by preprocess.py, and give the folder tr, cv or tt of its --out-dir"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error}); run preprocess.py again") from None
+
+
+def _read_rows(file: str) -> list[list]:
+    """The rows [path, samples] of one file of the index, no file of which is there twice."""
+    rows = read_json(file)
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{file}: not a list of mixtures, or an empty one; run preprocess.py again")
     for number, row in enumerate(rows):
-        if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and row[1] > 0):
-            raise UserError(f"{file}: row {number} is {str(row)[:80]}, not [path, samples]; run preprocess.py again")
+        if not (isinstance(row, list) and [type(item) for item in row] == [str, int] and 0 < row[1] <= MOST_SAMPLES):
+            raise UserError(
+                f"{file}: row {number} is {str(row)[:200]}, not a path and its 1 to {MOST_SAMPLES} samples; run"
+                " preprocess.py again"
+            )
+    if (number := first_repeated([path for path, _ in rows])) is not None:
+        raise UserError(f"{file}: row {number} is {rows[number][0]}, which an earlier row is too; remove one of them")
     return rows
+
+
+def first_repeated(items: Sequence[str]) -> int | None:
+    """The number of the first item that an earlier one equals; None if all differ."""
+    seen = set(items)
+    if len(seen) == len(items):
+        return None
+    for number, item in enumerate(items):  # each is taken out when it is first met
+        if item not in seen:
+            return number
+        seen.remove(item)
+    return None
 
 
 def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) -> None:
@@ -119,5 +144,17 @@ def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) ->
             )
 
 
+def _require_different_sources(folder: str | os.PathLike, sources: list[list[list]]) -> None:
+    """Raise UserError if a file is two sources of one mixture."""
+    for number, rows in enumerate(zip(*sources, strict=True)):
+        files = [file for file, _ in rows]
+        if (source := first_repeated(files)) is not None:
+            raise UserError(
+                f"{os.path.join(folder, f's{source + 1}.json')}: row {number} is {files[source]}, which is another"
+                " source of that mixture too; run preprocess.py again"
+            )
+
+
 def _name(file: str) -> str:
-    return os.path.splitext(os.path.basename(file))[0]
+    """What a file is called, its accents as parts of their letters, however the file system writes them."""
+    return os.path.splitext(unicodedata.normalize("NFC", os.path.basename(file)))[0]

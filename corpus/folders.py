@@ -2,9 +2,10 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
-from common.audio import AudioInfo, audio_info
+from common.audio import AudioInfo, audio_info, require_ratio
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
@@ -69,10 +70,13 @@ def source_folders(set_folder: str, task: str) -> list[str]:
 
 
 def audio_files(folder: str) -> dict[str, str]:
-    """{name without ending: path} of the wav and flac files in a folder; hidden and other files are passed by."""
+    """{name without ending: path} of the wav and flac files in a folder; hidden and other files are passed by.
+
+    An accent may be written as a part of its letter or after it, as systems differ: the names are of the first form.
+    """
     files = {}
     for file_name in list_folder(folder):
-        name, ending = os.path.splitext(file_name)
+        name, ending = os.path.splitext(unicodedata.normalize("NFC", file_name))
         if ending.lower() in (".wav", ".flac"):
             path = os.path.join(folder, file_name)
             if name in files:
@@ -124,6 +128,7 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
     if not mixtures:
         raise UserError(f"{set_folder}: not one mixture of it can be used; --on_bad_file error says why")
     if (rate := headers[first].sample_rate) != sample_rate:
+        require_ratio(first, rate, sample_rate)
         print(f"{set_folder}: files of {rate} Hz, counted at {sample_rate} Hz, to which they are resampled when read")
     return mixtures
 

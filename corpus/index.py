@@ -9,6 +9,8 @@ from common.numbers import ceil_div
 from common.wording import count_of
 from corpus.names import speaker_ids
 
+MOST_SAMPLES = 2**31 - 1  # of a mixture: batches count them in 32 bits
+
 
 class Index:
     """Mixtures and their sources, which can be read whole or in stretches.

@@ -18,7 +18,8 @@ from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
 from corpus.bad_files import Part
-from corpus.mixtures import RATE, Mixture, Track, noise_info
+from corpus.mixtures import GAINS, RATE, Mixture, Track, noise_info
+from corpus.names import speaker_of
 
 METADATA_NAME = re.compile(r"libri([2-9])mix_(train-clean-100|train-clean-360|dev-clean|test-clean)\.csv")
 LENGTHS_NAME = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?\.csv")
@@ -120,6 +121,10 @@ def _read_metadata(
                 raise UserError(f"{where}: mixture_ID {name} is that of line {lines[name]} too; remove one of them")
             lines[name] = line
             speakers = tuple(_track(row, track, librispeech_dir, where) for track in tracks[: metadata.speakers])
+            heard = [speaker_of(track.path) or track.path for track in speakers]
+            if len(set(heard)) < len(heard):
+                found = ", ".join(os.path.basename(track.path) for track in speakers)
+                raise UserError(f"{where}: has one speaker twice, {found}; remove the line")
             noise = _track(row, "noise", noise_dir, where) if noise_dir is not None else None
             if noise and not os.path.isfile(noise.path):
                 raise UserError(
@@ -152,8 +157,11 @@ def _track(row: dict[str, str], name: str, folder: str, where: str) -> Track:
         value = float(gain)
     except (TypeError, ValueError):
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{where}: {name}_gain {gain}: must be a number above 0; copy the file again")
+    lowest, highest = GAINS
+    if not lowest <= value <= highest:
+        raise UserError(
+            f"{where}: {name}_gain {gain}: must be a number from {lowest:g} to {highest:g}; copy the file again"
+        )
     return Track(os.path.join(folder, path), value)
 
 

@@ -20,8 +20,9 @@ from common.audio import audio_info
 from common.errors import UserError
 from common.files import make_folder, whole_file
 from common.numbers import ceil_div
-from corpus.file_index import remove_earlier
+from corpus.file_index import read_json, remove_earlier
 from corpus.index import Index
+from corpus.mixture_checks import require_names, require_speakers, rows_and_gains, samples_of
 from corpus.mixtures import FIT, RATE, TASKS, Mixture, Track, heard_and_asked
 from corpus.names import speaker_ids
 
@@ -81,7 +82,8 @@ class MixtureIndex(Index):
     Attributes besides those of `Index`: `task`, `mode`, `speech` (pairs of path and samples at 16 kHz), `noise` (paths)
     and `speakers` (how many are in a mixture).
 
-    Raises UserError if the file is malformed, of another version or rate, or its first audio file is not there.
+    Raises UserError if the file is malformed, of another version or rate, or says what cannot be, or if its first audio
+    file is not there.
     """
 
     def __init__(self, path: str | os.PathLike, sample_rate: int):
@@ -115,11 +117,7 @@ class MixtureIndex(Index):
         return Mixture(self.names[number], speakers, noise)
 
     def _load(self) -> dict:
-        try:
-            with open(self.file, encoding="utf-8") as stream:
-                content = json.load(stream)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.file}: cannot be read as JSON ({error}); run preprocess.py again") from None
+        content = read_json(self.file)
         if not isinstance(content, dict) or content.get("format") != "mixtures":
             raise UserError(f"{self.file}: is not an index of mixtures; run preprocess.py again")
         if content.get("version") != VERSION:
@@ -140,19 +138,21 @@ class MixtureIndex(Index):
         if self.task not in TASKS or self.mode not in FIT:
             raise ValueError(f"task {self.task}, mode {self.mode}")
         self.librispeech_dir = root = content["librispeech_dir"]
-        self.speech = [(os.path.join(root, path), int(frames)) for path, frames in content["speech"]]
-        self.noise = [os.path.join(content["noise_dir"], path) for path in content["noise"]]
-        self.names = [str(name) for name, _, _ in content["mixtures"]]
-        voices = np.array([speakers for _, speakers, _ in content["mixtures"]], np.float64)  # [mixtures, speakers, 2]
-        self.speakers = voices.shape[1]
-        self._voices, self._gains = voices[:, :, 0].astype(np.int64), voices[:, :, 1]
-        frames = np.array([frames for _, frames in self.speech])[self._voices]  # [mixtures, speakers]
-        fitted = getattr(frames, self.mode)(axis=1)
+        speech, noise, mixtures = content["speech"], content["noise"], content["mixtures"]
+        if not mixtures or (self.task == "sep_clean") != (not noise):
+            raise ValueError(f"{len(mixtures)} mixtures and {len(noise)} noises of task {self.task}")
+        frames = samples_of(self.file, speech)
+        self.speech = [(os.path.join(root, path), samples) for path, samples in speech]
+        self.noise = [os.path.join(content["noise_dir"], path) for path in noise]
+        self.names = [name for name, _, _ in mixtures]
+        require_names(self.file, self.names)
+        voices = [speakers for _, speakers, _ in mixtures]
+        self._voices, self._gains = rows_and_gains(self.file, self.names, "speech", voices, len(speech))
+        self.speakers = self._voices.shape[1]
+        require_speakers(self.file, self.names, [path for path, _ in speech], self._voices)
+        fitted = getattr(frames[self._voices], self.mode)(axis=1)
         self.lengths = ceil_div(fitted * self.sample_rate, RATE)
-        if self.noise:
-            noises = np.array([noise for _, _, noise in content["mixtures"]], np.float64)  # [mixtures, 2]
-            self._noises, self._noise_gains = noises[:, 0].astype(np.int64), noises[:, 1]
-            if self._noises.max() >= len(self.noise):
-                raise IndexError("a row of noise that is not there")
-        if (self.task == "sep_clean") != (not self.noise) or not self.lengths.min() > 0:
-            raise ValueError("noise, or a length")
+        if noise:
+            noises = [[track] for _, _, track in mixtures]
+            rows, gains = rows_and_gains(self.file, self.names, "noise", noises, len(noise))
+            self._noises, self._noise_gains = rows[:, 0], gains[:, 0]

@@ -23,6 +23,7 @@ from common.audio import AudioInfo, audio_info, decode, resampled
 from common.errors import UserError
 
 RATE = 16000  # of LibriSpeech and of the noise
+GAINS = (1e-5, 1e5)  # the least and the most that is believed: LibriMix's own are 0.08 to 13
 FIT = {"min": min, "max": max}
 TASKS = {"sep_clean": "mix_clean", "sep_noisy": "mix_both", "enh_single": "mix_single", "enh_both": "mix_both"}
 

@@ -4,12 +4,20 @@ LibriMix names a mixture by its utterances, 103-1240-0000_1926-143879-0000, and 
 103, its chapter, and its number in that.
 """
 
+import os
 import re
 
 UTTERANCE = r"(\d+)-\d+-\d+"  # the group is the speaker
+UTTERANCE_FILE = re.compile(rf"{UTTERANCE}\.\w+")
 
 
 def speaker_ids(name: str) -> list[str]:
     """The speakers, as LibriSpeech numbers them, of those utterances in a mixture's name that LibriSpeech has named."""
     utterances = (re.fullmatch(UTTERANCE, part) for part in name.split("_"))
     return [match[1] for match in utterances if match]
+
+
+def speaker_of(path: str | os.PathLike) -> str | None:
+    """The speaker of an utterance's file, such as 103-1240-0000.flac; None if LibriSpeech has not named it."""
+    match = UTTERANCE_FILE.fullmatch(os.path.basename(path))
+    return match and match[1]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from common.errors import UserError
+from corpus.loading import load_index
 from preprocess import main
 
 SCRIPT = Path(__file__).resolve().parent.parent / "preprocess.py"
@@ -18,11 +20,11 @@ NAMES = ("way.wav", "b_0.97482_-0.97482.wav", "a.wav")
 
 
 def write_set(folder, folders=("mix_clean", "s1", "s2"), names=NAMES, rate=8000, samples=801):
-    """Files of one length in the folders of a set, written in another order in each."""
+    """Silent files of one length in the folders of a set, written in another order in each."""
     for number, name in enumerate(folders):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for file in names[number % len(names) :] + names[: number % len(names)]:
-            soundfile.write(folder / name / file, np.full(samples, 0.1), rate)
+            soundfile.write(folder / name / file, np.zeros(samples), rate)
 
 
 def index(in_dir, out_dir, *options):
@@ -80,6 +82,21 @@ def test_flac_pairs_with_wav(tmp_path):
     write_set(tmp_path / "tt", ("s2",), names=("x.1.flac",))
     tables = index(tmp_path, tmp_path / "out")
     assert tables["tt/s2"] == [[str(tmp_path / "tt" / "s2" / "x.1.flac"), 801]]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_accent_pairs_however_it_is_written(tmp_path, forms):
+    """As one letter (Linux), or as a letter and its accent (macOS)."""
+    mixture, source = (f"{unicodedata.normalize(form, 'Zoë_é')}.wav" for form in forms)
+    write_set(tmp_path / "tt", ("mix", "s1"), names=(mixture,))
+    write_set(tmp_path / "tt", ("s2",), names=(source,))
+    tables = index(tmp_path, tmp_path / "out")
+    assert tables["tt/mix"] == [[str(tmp_path / "tt" / "mix" / mixture), 801]]
+    assert tables["tt/s2"] == [[str(tmp_path / "tt" / "s2" / source), 801]]
+    assert load_index(tmp_path / "out" / "tt", 8000).names == [unicodedata.normalize("NFC", "Zoë_é")]
+    soundfile.write(tmp_path / "tt" / "s2" / mixture, np.zeros(801), 8000)
+    with pytest.raises(UserError, match="has the name of"):
+        index(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +220,7 @@ def test_empty_folder_and_sets_of_unequal_speakers(tmp_path):
         ("--in-dir IN --generate G --out-dir OUT", "--generate G: only --metadata-dir uses it"),
         ("--in-dir IN --out-dir OUT --sample-rate 0", "--sample_rate 0: must be above 0"),
         ("--in-dir IN --out-dir OUT --mode max", "--mode max: only --metadata-dir"),
+        ("--out-dir OUT --librispeech-dir IN --metadata-dir IN --check all", "--check all: mixtures are not computed"),
         ("--in-dir IN --out-dir OUT --noise-dir IN", "--noise-dir IN: only --metadata-dir"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name F", "are the same file"),
         ("--in-dir IN --out-dir OUT --train-name F --test-name OUT/F", "are the same file"),
@@ -235,8 +253,6 @@ def test_mindrecords_of_training_and_test_set(tmp_path):
         write_set(tmp_path / "in" / name, ("mix", "s1", "s2"))
     elsewhere = tmp_path / "records" / "test.mindrecord"
     index(tmp_path / "in", tmp_path / "out", "--train_name", "train.mindrecord", "--test_name", elsewhere)
-    from corpus.loading import load_index
-
     for path in (tmp_path / "out" / "train.mindrecord", elsewhere):
         records = load_index(str(path), 8000)
         assert list(records.names) == sorted(os.path.splitext(name)[0] for name in NAMES)

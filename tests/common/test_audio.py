@@ -77,6 +77,25 @@ def test_bad_files(tmp_path):
     assert "NaN" in refused(read_audio, write(tmp_path / "nan.wav", broken, 8000), 8000)
 
 
+@pytest.mark.parametrize("rate", [1, 2, 7, 999, 768_001, 10_000_019, 100_000_007])
+def test_a_rate_that_cannot_be(tmp_path, rate):
+    path = write(tmp_path / "a.wav", noise(100), rate)
+    for function, more in ((audio_info, ()), (read_audio, (8000,))):
+        assert f"its header says {rate} Hz, which is not from 1000 to 768000" in refused(function, path, *more)
+
+
+@pytest.mark.parametrize("rate", [1000, 768_000, 7999, 11127])
+def test_rates_that_can_be(tmp_path, rate):
+    path = write(tmp_path / "a.wav", noise(5000), rate)
+    assert len(read_audio(path, 8000)) == audio_info(path).frames_at(8000)
+
+
+def test_a_ratio_of_huge_terms_builds_no_filter(tmp_path, monkeypatch):
+    monkeypatch.setattr("scipy.signal.firwin", None)
+    path = write(tmp_path / "a.wav", noise(100), 767_999)
+    assert "767999 Hz, which is resampled to 8000 Hz by 8000/767999" in refused(read_audio, path, 8000)
+
+
 def test_flac_file_of_unknown_length(tmp_path):
     """As encoders leave it that write to a pipe: STREAMINFO's 36 bits for the number of samples are zero."""
     path = tmp_path / "a.flac"

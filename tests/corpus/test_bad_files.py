@@ -53,11 +53,16 @@ IN_HEADERS = {
 }
 
 
+def make_tree(folder, mixtures):
+    for number, (_, *sources) in enumerate(make_corpus(folder / "tr", [800] * mixtures)):
+        soundfile.write(folder / "tr" / "mix" / f"u{number}.wav", sum(sources), RATE, subtype="FLOAT")
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A set of many short utterances, as folders."""
     folder = tmp_path_factory.mktemp("tree")
-    make_corpus(folder / "tr", [800] * MANY)
+    make_tree(folder, MANY)
     for name in ("mix", "s1", "s2"):
         (folder / "tr" / f"{name}.json").unlink()
     return folder
@@ -108,7 +113,7 @@ def test_more_than_one_percent_fails_and_lists_all(spoilt, tmp_path):
     with pytest.raises(UserError, match=r"3 of 220 mixtures have a bad file, more than 1%; .*bad_files.txt lists them"):
         prepare(folder, out, "--on_bad_file", "skip")
     assert len((out / "bad_files.txt").read_text().splitlines()) == 3 and not (out / "tr").exists()
-    make_corpus(tmp_path / "good" / "tr", [800])
+    make_tree(tmp_path / "good", 1)
     prepare(tmp_path / "good", out, "--on_bad_file", "skip")
     assert not (out / "bad_files.txt").exists()  # the list was of another time
 

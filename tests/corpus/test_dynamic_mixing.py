@@ -36,9 +36,10 @@ def folder(tmp_path_factory):
             soundfile.write(folder / "LibriSpeech" / paths[-1], band(random, place, 19201 + 1600 * number), 16000)
     for number, length in enumerate((20000, 60000)):
         soundfile.write(folder / "noises" / f"{number}.wav", band(random, 4, length), 16000)
+    pairs = [*zip(paths[:6], 2 * paths[6:], strict=False), *pairwise(paths[6:9]), (paths[6], paths[9])]
     rows = [
         (f"m{number}", [(path, 0.5), (other, 0.7)], (f"{number % 2}.wav", 0.3))
-        for number, (path, other) in enumerate(pairwise(paths))
+        for number, (path, other) in enumerate(pairs)
     ]
     write_metadata(folder / "md" / "libri2mix_dev-clean.csv", rows)
     return folder

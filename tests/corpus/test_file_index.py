@@ -31,6 +31,7 @@ def edit(file, change):
     file.write_text(json.dumps(table))
 
 
+KINDS = ("mix", "s1", "s2")
 FAULTS = {
     "no folder": (lambda d: [f.unlink() for f in d.glob("*.json")], "mix.json: no such file"),
     "no sources": (lambda d: [(d / f"s{n}.json").unlink() for n in (1, 2)], "s1.json: no such file"),
@@ -40,11 +41,22 @@ FAULTS = {
     "no list": (lambda d: (d / "mix.json").write_text("{}"), "mix.json: not a list"),
     "empty": (lambda d: (d / "mix.json").write_text("[]"), "mix.json: not a list"),
     "text": (lambda d: edit(d / "mix.json", lambda t: t[1].__setitem__(1, "9")), "mix.json: row 1 is"),
+    "1e14": (lambda d: edit(d / "mix.json", lambda t: t[1].__setitem__(1, 10**14)), "100000000000000], not a path and"),
+    "1e30": (lambda d: edit(d / "mix.json", lambda t: t[1].__setitem__(1, 10**30)), "mix.json: row 1 is"),
+    "1e30 everywhere": (lambda d: [edit(d / f"{n}.json", lambda t: t[1].__setitem__(1, 10**30)) for n in KINDS],
+                        "mix.json: row 1 is"),
+    "2^31 everywhere": (lambda d: [edit(d / f"{n}.json", lambda t: t[1].__setitem__(1, 2**31)) for n in KINDS],
+                        "mix.json: row 1 is"),
+    "nested": (lambda d: (d / "s2.json").write_text("[" * 100_000 + "]" * 100_000), "s2.json: cannot be read as JSON"),
+    "objects": (lambda d: (d / "mix.json").write_text('{"a":' * 100_000), "mix.json: cannot be read as JSON"),
     "zero": (lambda d: edit(d / "s1.json", lambda t: t[2].__setitem__(1, 0)), "s1.json: row 2 is"),
     "three": (lambda d: edit(d / "s1.json", lambda t: t[2].append(0)), "s1.json: row 2 is"),
     "fewer": (lambda d: edit(d / "s2.json", lambda t: t.pop()), "s2.json: 4 rows, but mix.json has 5"),
     "order": (lambda d: edit(d / "s2.json", lambda t: t.reverse()), "s2.json: row 0 is"),
     "length": (lambda d: edit(d / "s2.json", lambda t: t[3].__setitem__(1, 5)), "u3.wav has 5 samples, but"),
+    "a mixture twice": (lambda d: [edit(d / f"{n}.json", lambda t: t.append(t[1])) for n in KINDS],
+                        "mix.json: row 5 is"),
+    "s1 as s2": (lambda d: (d / "s2.json").write_text((d / "s1.json").read_text()), "s2.json: row 0 is"),
     "gone": (lambda d: (d / "mix" / "u0.wav").unlink(), "u0.wav: no such file"),
 }  # fmt: skip
 

@@ -182,16 +182,26 @@ def edit(file, change):
 
 FAULTS = {
     "cut": (lambda f: f.write_text(f.read_text()[:-9]), "cannot be read as JSON"),
+    "nested": (lambda f: f.write_text("[" * 100_000 + "]" * 100_000), "cannot be read as JSON"),
     "list": (lambda f: f.write_text("[]"), "is not an index of mixtures"),
     "version": (lambda f: edit(f, lambda c: c.update(version=2)), "version 2, but this program knows 1"),
     "task": (lambda f: edit(f, lambda c: c.update(task="sing")), "malformed"),
     "mode": (lambda f: edit(f, lambda c: c.pop("mode")), "malformed"),
-    "speech": (lambda f: edit(f, lambda c: c["speech"].pop()), "malformed"),
-    "noise": (lambda f: edit(f, lambda c: c["noise"].pop()), "malformed"),
+    "speech": (
+        lambda f: edit(f, lambda c: c["speech"].pop()),
+        "mixture 1, c_a, has the speech row 2, not one of 0 to 1",
+    ),
+    "noise": (lambda f: edit(f, lambda c: c["noise"].pop()), "mixture 1, c_a, has the noise row 1, not one of 0 to 0"),
     "no noise": (lambda f: edit(f, lambda c: c.update(noise=[])), "malformed"),
-    "gain": (lambda f: edit(f, lambda c: c["mixtures"][0][1][0].pop()), "malformed"),
+    "gain": (
+        lambda f: edit(f, lambda c: c["mixtures"][0][1][0].pop()),
+        "mixture 0, a_b, has speech .*not .row, gain. of each",
+    ),
     "empty": (lambda f: edit(f, lambda c: c["mixtures"].clear()), "malformed"),
-    "length": (lambda f: edit(f, lambda c: c["speech"][0].__setitem__(1, 0)), "malformed"),
+    "length": (
+        lambda f: edit(f, lambda c: c["speech"][0].__setitem__(1, 0)),
+        "row 0 of speech is .*, 0., not a path and its 1",
+    ),
     "rate": (lambda f: edit(f, lambda c: c.update(sample_rate=16000)), "16000 Hz, not 8000; run preprocess.py with"),
 }
 
