@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from common.estimates import best_permutation
+from common.estimates import best_permutation, is_silent
 from common.parallel import map_in_processes
 from corpus.index import Index
 from data import Batches
-from evaluation.metrics import is_silent, measure, si_snr, without_values
+from evaluation.metrics import measure, si_snr, without_values
 from evaluation.packing import packed_batches
 from evaluation.scores import Scores, Values
 from model import ConvTasNet

@@ -1,9 +1,9 @@
 """How good separated speech is: SI-SNR, SDR, STOI, PESQ, and which estimate is of which source.
 
 SI-SNR and SDR are in decibels, limited to +-100 dB, so that a perfect or a silent estimate has a number too. A silent
-source has no meaningful one: see `is_silent`. STOI, short-time objective intelligibility (Taal et al. 2011), goes from
-0 to 1. PESQ is the listening quality of ITU-T P.862.1 (narrow band, at 8 kHz) or P.862.2 (wide band, at 16 kHz), from
-1 to 4.6. STOI and PESQ need the packages pystoi and pesq.
+source has no meaningful one: see `common.estimates.is_silent`. STOI, short-time objective intelligibility (Taal et al.
+2011), goes from 0 to 1. PESQ is the listening quality of ITU-T P.862.1 (narrow band, at 8 kHz) or P.862.2 (wide band,
+at 16 kHz), from 1 to 4.6. STOI and PESQ need the packages pystoi and pesq.
 
 MindSpore is not imported here: processes that only measure would load it for nothing.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from fast_bss_eval import sdr_loss
 
 from common.errors import UserError, first_line
-from common.estimates import best_permutation, require_finite
+from common.estimates import best_permutation, is_silent, require_finite
 from evaluation.bursts import most_bursts
 from evaluation.scores import Scores, Values
 
@@ -163,11 +163,6 @@ def pesq(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
         return pesq.pesq(sample_rate, source, signal, PESQ_BANDS[sample_rate])
     except (pesq.PesqError, ValueError):  # ValueError: the signal is silent
         return np.nan
-
-
-def is_silent(signals: np.ndarray) -> np.ndarray:
-    """Which of the signals [S, T] are constant, so that no SI-SNR against them exists: bool [S]."""
-    return np.ptp(signals, axis=-1) == 0
 
 
 def _scaled(signals: np.ndarray) -> np.ndarray:

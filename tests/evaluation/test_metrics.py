@@ -8,9 +8,9 @@ import pytest
 from formulas import paper_si_snr
 
 from common.errors import UserError
-from common.estimates import best_permutation
+from common.estimates import best_permutation, is_silent
 from evaluation.bursts import most_bursts
-from evaluation.metrics import is_silent, measure, pesq, sdr, si_snr
+from evaluation.metrics import measure, pesq, sdr, si_snr
 
 random = np.random.default_rng(0)
 
