@@ -12,6 +12,7 @@ import tempfile
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import mindspore as ms
+import numpy as np
 
 from common.errors import UserError, first_line
 
@@ -23,8 +24,14 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
         device_target: "Ascend", "GPU" or "CPU"; None takes the best that MindSpore finds on this machine.
         device_id: number of the card; None takes DEVICE_ID of the environment, or 0.
 
-    Returns the device's name. Raises UserError if MindSpore cannot use it, or DEVICE_ID is not a number.
+    Returns the device's name. Raises UserError if MindSpore cannot use it, DEVICE_ID is not a number, or numpy is one
+    that MindSpore cannot use.
     """
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise UserError(
+            f"numpy {np.__version__}: MindSpore {ms.__version__} fails with it in the middle of the work;"
+            " pip install 'numpy>=1.26,<2', as requirements.txt asks for"
+        )
     if device_id is None:
         device_id = os.environ.get("DEVICE_ID", "0")
         if not device_id.isdecimal():

@@ -8,6 +8,7 @@ from pathlib import Path
 from device import set_device
 
 import mindspore as ms
+import numpy as np
 import pytest
 
 from common.errors import UserError
@@ -31,6 +32,13 @@ def test_device_that_is_not_there():
 def test_number_that_is_none(monkeypatch):
     monkeypatch.setenv("DEVICE_ID", "first")
     with pytest.raises(UserError, match="DEVICE_ID"):
+        set_device("CPU")
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.3.1", "10.0.0rc1"])
+def test_numpy_2_is_refused_before_any_work(monkeypatch, version):
+    monkeypatch.setattr(np, "__version__", version)
+    with pytest.raises(UserError, match=rf"^numpy {version}: MindSpore .* pip install 'numpy>=1.26,<2'"):
         set_device("CPU")
 
 
