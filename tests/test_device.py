@@ -62,3 +62,22 @@ import {script}
         [sys.executable, "-c", watched], cwd=root, env=environment, capture_output=True, text=True, check=True
     )
     assert found.stdout == "passive\n"
+
+
+@pytest.mark.parametrize("home", ["/dev/null/nobody", "nowhere"])  # cannot be made, and as `~` of a user without one is
+def test_without_a_home_folder_nothing_is_printed_and_nothing_stays(tmp_path, home):
+    root = Path(__file__).resolve().parent.parent
+    kept = ("MPLCONFIGDIR", "MS_COMPILER_CACHE_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in kept}
+    (tmp_path / "tmp").mkdir()
+    environment |= {"HOME": home, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(root)}
+    code = """
+import os
+import device
+import training.progress
+device.set_device("CPU")
+print(os.environ["MS_COMPILER_CACHE_PATH"] == os.environ["MPLCONFIGDIR"], os.path.isdir(os.environ["MPLCONFIGDIR"]))
+"""
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "True True\n", "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
