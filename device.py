@@ -3,8 +3,11 @@
 Scripts import it before anything that brings MindSpore, which reads some of the environment when it is imported.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
+from functools import cache
 
 # MindSpore computes its matrix products in OpenMP's threads and everything else in threads of its own. OpenMP's would
 # spin for some milliseconds after each product, on the cores that the others wait for: a forward pass on two cores
@@ -12,8 +15,12 @@ import tempfile
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import mindspore as ms
+import numpy as np
 
 from common.errors import UserError, first_line
+
+_XDG_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+_XDG_CONFIG = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
 
 
 def set_device(device_target: str | None = None, device_id: int | None = None) -> str:
@@ -23,8 +30,14 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
         device_target: "Ascend", "GPU" or "CPU"; None takes the best that MindSpore finds on this machine.
         device_id: number of the card; None takes DEVICE_ID of the environment, or 0.
 
-    Returns the device's name. Raises UserError if MindSpore cannot use it, or DEVICE_ID is not a number.
+    Returns the device's name. Raises UserError if MindSpore cannot use it, DEVICE_ID is not a number, or numpy is one
+    that MindSpore cannot use.
     """
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise UserError(
+            f"numpy {np.__version__}: MindSpore {ms.__version__} fails with it in the middle of the work;"
+            " pip install 'numpy>=1.26,<2', as requirements.txt asks for"
+        )
     if device_id is None:
         device_id = os.environ.get("DEVICE_ID", "0")
         if not device_id.isdecimal():
@@ -50,10 +63,31 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
 
 def _cache_folder() -> str:
     """Where compiled kernels are kept for the next start; MindSpore would put them into the working directory."""
-    parent = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(parent, "conv-tasnet", f"mindspore-{ms.__version__}")
+    folder = os.path.join(_XDG_CACHE, "conv-tasnet", f"mindspore-{ms.__version__}")
+    return folder if _can_be_written(folder) else _temporary_folder()
+
+
+def _can_be_written(folder: str) -> bool:
+    """Whether there is such a folder to write to, once it is made. One that is not absolute is of nobody's home."""
+    if not os.path.isabs(folder):
+        return False
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError:
-        folder = tempfile.mkdtemp(prefix="conv-tasnet-")
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+@cache
+def _temporary_folder() -> str:
+    """In place of what a home folder would keep, for this start alone."""
+    folder = tempfile.mkdtemp(prefix="conv-tasnet-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+# Without a home folder matplotlib would print that it has none, when it is imported.
+if "MPLCONFIGDIR" not in os.environ and not all(
+    _can_be_written(os.path.join(parent, "matplotlib")) for parent in (_XDG_CONFIG, _XDG_CACHE)
+):
+    os.environ["MPLCONFIGDIR"] = _temporary_folder()

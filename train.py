@@ -175,7 +175,12 @@ class Training:
         state, progress = self.state, self.state.epoch
         began = time.monotonic()
         self.ranks.share_running_averages(self.net)
+        is_known = self.validate.left_out is not None
         loss = self.validate()
+        if self.validate.left_out and not is_known:
+            self.watch.log(
+                f"validation: {self.validate.left_out} mixtures are silent or have a silent source, and are left out"
+            )
         epoch = {
             "epoch": len(state.history) + 1,
             "steps": progress.steps,

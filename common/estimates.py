@@ -1,4 +1,4 @@
-"""What separated signals lack: their order, and their levels; and that they are numbers at all."""
+"""What separated signals lack: their order, and their levels; that they are numbers at all, and no silence."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -10,6 +10,11 @@ def require_finite(estimates: np.ndarray) -> None:
     """Raise UserError if a network's estimates are not all finite."""
     if not np.isfinite(estimates).all():
         raise UserError("the network gives NaN or infinite samples; take a checkpoint from before that")
+
+
+def is_silent(signals: np.ndarray) -> np.ndarray:
+    """Which of the signals [S, T] are constant, so that no SI-SNR against them exists: bool [S]."""
+    return np.ptp(signals, axis=-1) == 0
 
 
 def best_permutation(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import loky
@@ -21,7 +21,10 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[..., Result], items: Iterable[tuple[Any, ...]], most: int = MOST_PROCESSES
+    function: Callable[..., Result],
+    items: Iterable[tuple[Any, ...]],
+    most: int = MOST_PROCESSES,
+    where_it_dies: Callable[..., Result] | None = None,
 ) -> Iterator[Result]:
     """`function(*item)` of each item, in order, in as many processes as there are cores, but at most `most`.
 
@@ -29,24 +32,50 @@ def map_in_processes(
     that of a module, which the processes import; they do not import the script that was started, unlike those of the
     standard library.
 
-    Yields the results. What `function` raises is raised here; UserError if a process dies. However it ends but well,
-    the processes are killed; when it ends well they wait some seconds for more work.
+    When a process dies, the items that were lost with it are worked on again, one at a time. An item that ends its
+    process then, too, has `where_it_dies(*item)` for a result, which is called here.
+
+    Yields the results. What `function` raises is raised here; without `where_it_dies`, UserError if a process dies.
+    However it ends but well, the processes are killed; when it ends well they wait some seconds for more work.
     """
     processes = min(loky.cpu_count(), most)
-    executor = loky.get_reusable_executor(processes, initializer=_start, initargs=(os.getpid(),), env=ONE_THREAD)
-    waiting = deque()
+    waiting: deque[tuple[tuple[Any, ...], Future]] = deque()
+
+    def pool() -> Executor:
+        """The processes, others in place of dead ones."""
+        return loky.get_reusable_executor(processes, initializer=_start, initargs=(os.getpid(),), env=ONE_THREAD)
+
+    def submit(item: tuple[Any, ...]) -> Future:
+        try:
+            return pool().submit(function, *item)
+        except loky.BrokenProcessPool:  # just now; what waits learns it from its futures
+            return pool().submit(function, *item)
+
+    def next_result() -> Result:
+        item, future = waiting.popleft()
+        if not _is_lost(future):
+            return future.result()
+        if where_it_dies is None:
+            raise UserError("a process was killed, out of memory perhaps; free some and start again")
+        wait([later for _, later in waiting])  # so that the item is alone
+        again = submit(item)
+        return where_it_dies(*item) if _is_lost(again) else again.result()
+
     try:
         for item in items:
-            waiting.append(executor.submit(function, *item))
-            while waiting and (waiting[0].done() or len(waiting) >= 2 * processes):
-                yield waiting.popleft().result()
+            waiting.append((item, submit(item)))
+            while waiting and (waiting[0][1].done() or len(waiting) >= 2 * processes):
+                yield next_result()
         while waiting:
-            yield waiting.popleft().result()
-    except BaseException as error:
-        executor.shutdown(kill_workers=True)
-        if isinstance(error, loky.BrokenProcessPool):
-            raise UserError("a process was killed, out of memory perhaps; free some and start again") from None
+            yield next_result()
+    except BaseException:
+        pool().shutdown(kill_workers=True)
         raise
+
+
+def _is_lost(future: Future) -> bool:
+    """Whether its process, or another of the same pool, died before it was done; waits until that is known."""
+    return isinstance(future.exception(), loky.BrokenProcessPool)
 
 
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:

@@ -1,5 +1,6 @@
 """What evaluate.py measures, and how it shows it.
 
+bursts     how many bursts of speech PESQ's library may find, which has room for 50
 evaluator  separates a whole test set, and measures it
 examples   the mixtures that the page lets one see and hear
 metrics    SI-SNR, SDR, STOI and PESQ of one mixture's estimates

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from common.estimates import best_permutation
+from common.estimates import best_permutation, is_silent
 from common.parallel import map_in_processes
 from corpus.index import Index
 from data import Batches
-from evaluation.metrics import is_silent, measure, si_snr
+from evaluation.metrics import measure, si_snr, without_values
 from evaluation.packing import packed_batches
-from evaluation.scores import Scores
+from evaluation.scores import Scores, Values
 from model import ConvTasNet
 
 
@@ -39,12 +39,42 @@ def evaluate(
     """
     batches = packed_batches(index, batch_size, net.options, num_workers)
     scores = [None] * len(index)
-    measure_mixture = partial(measure, sample_rate=index.sample_rate, metrics=metrics)
-    with closing(map_in_processes(measure_mixture, separated(net, batches))) as measured:
+    options = {"sample_rate": index.sample_rate, "metrics": metrics}
+    measuring = map_in_processes(
+        partial(measure, **options), separated(net, batches), where_it_dies=partial(measure_apart, **options)
+    )
+    with closing(measuring) as measured:
         progress = tqdm(measured, "evaluating", total=len(index), unit="mixture", disable=None)
         for number, each in zip(batches.order, progress, strict=True):
             scores[number] = replace(each, name=index.names[number])
     return scores
+
+
+def measure_apart(
+    mixture: np.ndarray, sources: np.ndarray, estimates: np.ndarray, sample_rate: int, metrics: Sequence[str]
+) -> Scores:
+    """`measure`, for a mixture of which a metric ends its process: each metric by itself, in another process.
+
+    Takes and returns what `measure` does; a metric that ends its process has no values.
+    """
+
+    def measure_one(metric: str) -> Scores | None:
+        function = partial(measure, sample_rate=sample_rate, metrics=tuple(dict.fromkeys(["si_snr", metric])))
+        (found,) = map_in_processes(function, [(mixture, sources, estimates)], where_it_dies=lambda *_: None)
+        return found
+
+    died = "its process ended without a word, as in a fault of its library or for want of memory"
+    found = measure_one("si_snr")
+    if found is None or found.silent:
+        failures = {"si_snr": died} if found is None else found.failures
+        return without_values(len(sources), metrics, len(mixture) / sample_rate, failures)
+    values, failures = dict(found.sources), dict(found.failures)
+    for metric in metrics:
+        if metric != "si_snr":
+            one = measure_one(metric)
+            values[metric] = one.sources[metric] if one else Values(*[np.full(len(sources), np.nan)] * 3)
+            failures |= one.failures if one else {metric: died}
+    return replace(found, sources=values, failures=failures)
 
 
 def separate_mixtures(

@@ -1,28 +1,30 @@
 """How good separated speech is: SI-SNR, SDR, STOI, PESQ, and which estimate is of which source.
 
 SI-SNR and SDR are in decibels, limited to +-100 dB, so that a perfect or a silent estimate has a number too. A silent
-source has no meaningful one: see `is_silent`. STOI, short-time objective intelligibility (Taal et al. 2011), goes from
-0 to 1. PESQ is the listening quality of ITU-T P.862.1 (narrow band, at 8 kHz) or P.862.2 (wide band, at 16 kHz), from
-1 to 4.6. STOI and PESQ need the packages pystoi and pesq.
+source has no meaningful one: see `common.estimates.is_silent`. STOI, short-time objective intelligibility (Taal et al.
+2011), goes from 0 to 1. PESQ is the listening quality of ITU-T P.862.1 (narrow band, at 8 kHz) or P.862.2 (wide band,
+at 16 kHz), from 1 to 4.6. STOI and PESQ need the packages pystoi and pesq.
 
 MindSpore is not imported here: processes that only measure would load it for nothing.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 import numpy as np
 from fast_bss_eval import sdr_loss
 
-from common.errors import UserError
-from common.estimates import best_permutation, require_finite
+from common.errors import UserError, first_line
+from common.estimates import best_permutation, is_silent, require_finite
+from evaluation.bursts import most_bursts
 from evaluation.scores import Scores, Values
 
 LIMIT_DB = 100
 SDR_TAPS = 512
 PACKAGES = {"stoi": "pystoi", "pesq": "pesq"}
 PESQ_BANDS = {8000: "nb", 16000: "wb"}
+PESQ_BURSTS = 45  # of speech; the library breaks at more than 50
 
 
 def measure(
@@ -41,30 +43,54 @@ def measure(
         sample_rate: in Hz.
         metrics: names, si_snr among them.
 
-    Returns the scores, without a name. Raises UserError if an estimate is not finite.
+    Returns the scores, without a name. A metric that fails has no values, and `failures` says why. Raises UserError if
+    an estimate is not finite.
     """
     require_finite(estimates)
     seconds = len(mixture) / sample_rate
     if is_silent(np.vstack([mixture, sources])).any():
-        no_values = np.full(len(sources), np.nan)  # [C]
-        return Scores(None, dict.fromkeys(metrics, Values(no_values, no_values, no_values)), seconds)
+        return without_values(len(sources), metrics, seconds)
     signals = np.vstack([estimates, mixture])  # [C + 1, T]
-    pairs = {"si_snr": si_snr(sources, signals)}  # of each source and signal: [C, C + 1]
+    failures = {}
+
+    def attempt(metric: str, function: Callable, *arguments, missing: np.ndarray | float):
+        try:
+            return function(*arguments)
+        except Exception as error:  # whatever a library raises, the other metrics have their values
+            failures[metric] = first_line(error)
+            return missing
+
+    no_pairs = np.full((len(sources), len(signals)), np.nan)
+    pairs = {"si_snr": attempt("si_snr", si_snr, sources, signals, missing=no_pairs)}  # of each source and signal
+    if failures:
+        return without_values(len(sources), metrics, seconds, failures)
     permutation = best_permutation(pairs["si_snr"][:, :-1])
     if "sdr" in metrics:
-        pairs["sdr"] = sdr(sources, signals)
+        pairs["sdr"] = attempt("sdr", sdr, sources, signals, missing=no_pairs)
     values = {}
     for metric in metrics:
-        if metric in pairs:
+        if metric in pairs:  # [C, C + 1]
             before, after = pairs[metric][:, -1], pairs[metric][np.arange(len(sources)), permutation]  # [C] each
         else:
             one_pair = {"stoi": stoi, "pesq": pesq}[metric]
-            before = np.array([one_pair(source, mixture, sample_rate) for source in sources])
-            after = np.array(
-                [one_pair(*pair, sample_rate) for pair in zip(sources, estimates[permutation], strict=True)]
+            before, after = (
+                np.array(
+                    [
+                        attempt(metric, one_pair, source, signal, sample_rate, missing=np.nan)
+                        for source, signal in zip(sources, compared, strict=True)
+                    ]
+                )
+                for compared in (np.broadcast_to(mixture, sources.shape), estimates[permutation])
             )
         values[metric] = Values(before, after, after - before)
-    return Scores(tuple(permutation.tolist()), values, seconds)
+    return Scores(tuple(permutation.tolist()), values, seconds, failures=failures)
+
+
+def without_values(C: int, metrics: Sequence[str], seconds: float, failures: dict[str, str] | None = None) -> Scores:
+    """Scores of a mixture of C sources without an SI-SNR, so that nothing can be said of it."""
+    no_values = np.full(C, np.nan)  # [C]
+    values = dict.fromkeys(metrics, Values(no_values, no_values, no_values))
+    return Scores(None, values, seconds, failures=failures or {})
 
 
 def require_metrics(metrics: Iterable[str], sample_rate: int) -> None:
@@ -122,18 +148,21 @@ def stoi(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
 
 
 def pesq(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
-    """PESQ (MOS-LQO) of a signal [T] against a source [T]; NaN if there is less than 0.25 s, no speech, or silence."""
+    """PESQ (MOS-LQO) of a signal [T] against a source [T]; NaN if there is less than 0.25 s, no speech, or silence.
+
+    Raises UserError if there may be more bursts of speech than the library has room for.
+    """
     import pesq
 
+    if (bursts := most_bursts(source, sample_rate)) > PESQ_BURSTS:
+        raise UserError(
+            f"{len(source) / sample_rate:.0f} s with up to {bursts} bursts of speech, of which PESQ's library holds 50"
+            " (P.862 is meant for 8 to 30 s)"
+        )
     try:
         return pesq.pesq(sample_rate, source, signal, PESQ_BANDS[sample_rate])
     except (pesq.PesqError, ValueError):  # ValueError: the signal is silent
         return np.nan
-
-
-def is_silent(signals: np.ndarray) -> np.ndarray:
-    """Which of the signals [S, T] are constant, so that no SI-SNR against them exists: bool [S]."""
-    return np.ptp(signals, axis=-1) == 0
 
 
 def _scaled(signals: np.ndarray) -> np.ndarray:

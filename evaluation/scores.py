@@ -1,6 +1,6 @@
 """What was measured of one mixture, on its way from metrics.py to results.csv, the summary and the page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +24,13 @@ class Scores:
     """What was measured of one mixture's estimates.
 
     Attributes:
-        permutation: the estimate, from 0, of each source; None where the mixture or a source is silent, so that there
-            are no values.
+        permutation: the estimate, from 0, of each source; None where the mixture or a source is silent, or SI-SNR
+            failed, so that there are no values.
         sources: {metric: Values of arrays [C], float64}, si_snr among them.
         seconds: duration of the mixture.
         name: what the mixture is called.
         sexes: of its speakers, letters such as "FM"; None where they are not known.
+        failures: {metric: why it failed}; its values are NaN.
     """
 
     permutation: tuple[int, ...] | None
@@ -37,10 +38,11 @@ class Scores:
     seconds: float
     name: str = ""
     sexes: str | None = None
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def silent(self) -> bool:
-        """Whether the mixture or a source is silent."""
+        """Whether there are no values, as where the mixture or a source is silent."""
         return self.permutation is None
 
     @property

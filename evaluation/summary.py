@@ -37,15 +37,18 @@ BANDS = ("below -5", "-5 to -2", "-2 to 0", "0 to 2", "2 to 5", "above 5")
 
 
 def scored_mixtures(scores: Iterable[Scores], data_dir: str) -> list[Scores]:
-    """Those that have an SI-SNR; prints which have none. Raises UserError if none has one."""
+    """Those that have an SI-SNR; prints which have none, and what failed. Raises UserError if none has one."""
     scored = []
     for each in scores:
-        if each.silent:
-            print(f"{each.name}: left out of the average, its mixture or one of its sources is silent")
-        else:
+        for metric, why in each.failures.items():
+            print(f"{each.name}: without {NAMES[metric].removesuffix(', dB')}: {why}")
+        if not each.silent:
             scored.append(each)
+        elif not each.failures:
+            print(f"{each.name}: left out of the average, its mixture or one of its sources is silent")
     if not scored:
-        raise UserError(f"{data_dir}: every mixture is silent or has a silent source; take another test set")
+        failed = ", or failed as said above" if any(each.failures for each in scores) else ""
+        raise UserError(f"{data_dir}: every mixture is silent or has a silent source{failed}; take another test set")
     return scored
 
 
@@ -134,8 +137,8 @@ def print_summary(summary: dict) -> None:
     for metric, kinds in summary["all"].items():
         if (missing := scored - kinds["improvement"]["count"]) > 0:
             print(
-                f"{NAMES[metric]}: could not be computed for {missing} of {scored} mixtures, too short or silent, whose"
-                " cells in results.csv are empty"
+                f"{NAMES[metric]}: could not be computed for {missing} of {scored} mixtures, too short, silent or named"
+                " above, whose cells in results.csv are empty"
             )
 
 

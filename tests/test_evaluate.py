@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import fast_bss_eval
+import loky
 import mir_eval
 import numpy as np
 import pystoi
@@ -176,6 +177,26 @@ def test_metric_that_cannot_be_computed_leaves_its_cells_empty(tmp_path, monkeyp
     assert all(row["si_snr"] for row in rows)
     assert summary["all"][metric]["improvement"]["count"] == 2
     assert "could not be computed for 1 of 3 mixtures" in capsys.readouterr().out
+
+
+def test_metric_that_ends_its_process_costs_its_cells_alone(tmp_path, monkeypatch, capsys):
+    """A stand-in for pystoi, whose fault ends the process, as a fault of a library in C does."""
+    everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003, 3999, 2500])
+    monkeypatch.setattr(evaluate, "load_model", lambda path: rotating_net(tmp_path, everything))
+    library = "import os\ndef stoi(source, *_):\n    return 0.5 if len(source) not in (4000, 2500) else os.abort()\n"
+    (tmp_path / "pystoi.py").write_text(library)
+    loky.get_reusable_executor().shutdown(kill_workers=True)  # which have imported pystoi itself
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pystoi", raising=False)
+    given = ["--model_path", CHECKPOINT, "--data_dir", tmp_path]
+    rows, summary = run_main(tmp_path, *given, "--metrics", "sdr", "stoi")
+    loky.get_reusable_executor().shutdown(kill_workers=True)
+    assert [row["stoi"] for row in rows] == ["0.5000", "", "0.5000", "0.5000", ""]
+    assert all(row["si_snr"] and row["sdr"] for row in rows)
+    assert summary["all"]["stoi"]["estimate"]["count"] == 3 and summary["left_out"] == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if "without STOI: its process ended without a word" in line] != []
+    assert "could not be computed for 2 of 5 mixtures" in out
 
 
 def test_metric_whose_package_is_missing_is_an_error(tmp_path, monkeypatch, checkpoint):

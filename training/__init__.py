@@ -1,6 +1,7 @@
 """What a run of train.py stands on, from its learning rate to the files that it leaves.
 
 checkpoints  the one that a run goes on from, when each is written, and which stay
+events       TensorBoard's events
 progress     what a person sees: lines, a progress bar, train.log, curves, TensorBoard
 ranks        the processes of one run, each with a device
 run_folder   the folder of a run: its files, its lock, which options may change before the run goes on

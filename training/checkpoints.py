@@ -1,6 +1,7 @@
 """The checkpoints of a run: the one that it goes on from, when each is written, and which stay."""
 
 import argparse
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -57,10 +58,12 @@ class Checkpoints:
     def _to_continue(self) -> str | None:
         """last.ckpt of the folder, or else --continue_from, or None.
 
-        Raises UserError if the folder holds a run that did not begin from --continue_from or --init_from, as given.
+        Raises UserError if the folder holds a run that did not begin from --continue_from or --init_from, as given, or
+        checkpoints of one whose last.ckpt is gone.
         """
         args, last = self.args, self._path("last.ckpt")
         if not os.path.exists(last):
+            self._require_no_others()
             return args.continue_from
         name = "continue_from" if args.continue_from else "init_from"  # never both: check_training
         given = getattr(args, name)
@@ -72,6 +75,29 @@ class Checkpoints:
                     " leave that out to go on, or choose another folder"
                 )
         return last
+
+    def _require_no_others(self) -> None:
+        """Raise UserError if the folder, without a last.ckpt, has checkpoints that a run begun here would mix with.
+
+        A kill at the end of a run's first epoch leaves some, before last.ckpt; the same run, begun again, makes the
+        same ones. --continue_from in the folder itself goes on with what they are of.
+        """
+        args = self.args
+        first = args.continue_from
+        is_own = first and os.path.realpath(os.path.dirname(first)) == os.path.realpath(args.save_folder)
+        if is_own or not os.path.isdir(args.save_folder):
+            return
+        epochs = 1 + (len(read_checkpoint(first).progress.get("history", [])) if first else 0)
+        now = json.loads(json.dumps(_without_names(self.state.options)))  # as a checkpoint gives them back
+        for name in sorted(os.listdir(args.save_folder)):
+            if not re.fullmatch(r"(best|ema|average|epoch_\d{4,})\.ckpt", name):
+                continue
+            progress = read_checkpoint(self._path(name)).progress
+            if _without_names(progress.get("options", {})) != now or len(progress["history"]) != epochs:
+                raise UserError(
+                    f"--save_folder {args.save_folder}: has no last.ckpt to go on from, but the {name} of another run,"
+                    " which this one would mix with; choose another folder, or move its checkpoints away"
+                )
 
     def save_within_epoch(self) -> None:
         """Write last.ckpt after every --save_every steps of an epoch."""
@@ -121,6 +147,11 @@ class Checkpoints:
             f"mean of the best {len(paths)} epochs: validation loss {loss:.2f} dB, SI-SNR improvement"
             f" {validate.improvement(loss):.2f} dB"
         ]
+
+
+def _without_names(options: dict) -> dict:
+    """Options without those that name where they come from and where the run is."""
+    return {name: value for name, value in options.items() if name not in ("config", "save_folder")}
 
 
 def epoch_file(epoch: int) -> str:

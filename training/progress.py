@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.files import whole_file
 from common.wording import duration
 from corpus.bad_files import BadFiles
+from training.events import Events
 
 SECONDS_BETWEEN_LINES = 60  # where the output is a file and not a terminal
 STEPS_TO_ESTIMATE = 10
@@ -34,13 +35,7 @@ class Watch:
         self.folder, self.is_first, self.events = folder, is_first, None
         self.has_estimated = False
         if tensorboard and is_first:
-            try:
-                from tensorboardX import SummaryWriter  # only this option needs it
-            except ImportError:
-                raise UserError(
-                    "--tensorboard 1: needs tensorboardX; pip install -r requirements/extras.txt, or leave it out"
-                ) from None
-            self.events = SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=step + 1)
+            self.events = Events(os.path.join(folder, "tensorboard"), step)
 
     def log(self, *lines: str) -> None:
         """Print lines and add them to train.log with the time."""
@@ -64,8 +59,8 @@ class Watch:
         with whole_file(os.path.join(self.folder, "curves.png")) as partial:
             draw_curves(history).savefig(partial, dpi=100)
         if self.events is not None:
-            for name in history[-1].keys() - {"epoch"}:
-                self.events.add_scalar(f"epoch/{name}", history[-1][name], len(history))
+            epoch = {f"epoch/{name}": value for name, value in history[-1].items() if name != "epoch"}
+            self.events.add(epoch, len(history))
             self.events.flush()
 
 
@@ -126,8 +121,7 @@ class EpochBar:
             print(f"epoch {self.epoch + 1}, step {self.done} of {self.steps}: {state}{left}", flush=True)
             self.last_line = now
         if self.watch.events is not None:
-            self.watch.events.add_scalar("step/loss", loss, step)
-            self.watch.events.add_scalar("step/lr", lr, step)
+            self.watch.events.add({"step/loss": loss, "step/lr": lr}, step)
 
 
 def epoch_line(epoch: dict, is_best: bool, speed: float, bad_files: BadFiles) -> str:

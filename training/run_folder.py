@@ -67,8 +67,13 @@ def locked(folder: str) -> Iterator[None]:
             f"--save_folder {folder}: cannot be locked ({error.strerror}); choose a folder on another disk"
         ) from None
     with held:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        except OSError as error:
+            raise UserError(
+                f"--save_folder {folder}: cannot be written to ({error.strerror}); make room, or choose another"
+            ) from None
         yield
 
 

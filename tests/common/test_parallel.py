@@ -42,6 +42,12 @@ def dying(number):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def deadly_for(number, deadly):
+    if number in deadly:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return number
+
+
 def test_results_are_in_order_and_from_processes_of_one_thread():
     results = list(map_in_processes(delayed, ((number,) for number in range(20))))
     assert [result[:3] for result in results] == [(number, "1", False) for number in range(20)]
@@ -75,6 +81,16 @@ def test_process_that_dies_is_one_line():
     with pytest.raises(UserError, match="a process was killed"):
         list(map_in_processes(dying, ((number,) for number in range(5))))
     assert [result[0] for result in map_in_processes(delayed, [(1,), (2,)])] == [1, 2]  # others take their place
+
+
+def test_item_that_ends_its_process_costs_itself_alone():
+    for deadly in ((2,), (0, 3, 4), range(9)):
+        results = list(
+            map_in_processes(
+                deadly_for, ((number, tuple(deadly)) for number in range(9)), where_it_dies=lambda number, _: -number
+            )
+        )
+        assert results == [-number if number in deadly else number for number in range(9)]
 
 
 @pytest.fixture

@@ -64,6 +64,23 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         pass
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk without room")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, is_new):
+    if not is_new:
+        (tmp_path / ".lock").touch()
+
+    def open_on_full_disk(path, mode="r", **options):
+        return open("/dev/full" if mode == "w" else path, mode, **options)
+
+    monkeypatch.setattr("training.run_folder.open", open_on_full_disk, raising=False)
+    with pytest.raises(UserError, match=r"^--save_folder .* \(No space left on device\); make room"), locked(tmp_path):
+        pass
+    monkeypatch.undo()
+    with locked(tmp_path):  # nobody holds it
+        pass
+
+
 def test_changes_are_reported_line_by_line():
     now = THEN | {"lr": 5e-4, "train_dir": "b", "save_folder": "other", "continue_from": "exp/last.ckpt"}
     assert changes("exp/last.ckpt", THEN, now, in_epoch=True) == [
