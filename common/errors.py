@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from common.signals import ENDING, end_at_signals
+
 
 class UserError(Exception):
     """Something only the user can put right: a bad file, value or combination.
@@ -17,12 +19,14 @@ def first_line(error: BaseException) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's `main()`: a UserError is printed as one line (exit status 2), Ctrl-C ends quietly (130)."""
+    """Run a script's `main()`: a UserError is printed as one line, and the exit status is 2.
+
+    Ctrl-C and kill end it as `signals` says.
+    """
+    end_at_signals()
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        with ENDING:
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -8,7 +8,6 @@ and `progress` (JSON: where a training run stood). The network's parameters have
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -89,11 +88,7 @@ def _write(
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
     with whole_file(path) as partial:
-        try:
-            ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
-        finally:
-            with suppress(OSError):
-                os.remove(partial.replace(".partial.ckpt", ".partial.tmp"))  # MindSpore's, left where it failed
+        ms.save_checkpoint([{"name": n, "data": p} for n, p in parameters], partial, append_dict=description)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())  # so that a power cut leaves the file before or this one, and not an empty one
 

@@ -2,13 +2,13 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import temporary_folder
 from model import ConvTasNet
 from recordings.inputs import (
     Recording,
@@ -26,7 +26,7 @@ BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
     """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
 
 
