@@ -15,6 +15,7 @@ import soundfile
 
 from common.audio import AudioInfo, audio_info, decode_open, open_audio
 from common.errors import UserError
+from common.files import list_folder
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
@@ -55,7 +56,7 @@ def find_files(arguments: Iterable[str]) -> dict[str, str]:
     found = {}
     for argument in arguments:
         if os.path.isdir(argument):
-            paths = sorted(glob.glob(os.path.join(glob.escape(argument), "**", "*"), recursive=True))
+            paths = sorted(matching(os.path.join(glob.escape(argument), "**", "*")))
             paths = [path for path in paths if os.path.splitext(path)[1].lower() in ENDINGS and os.path.isfile(path)]
             if not paths:
                 raise UserError(f"{argument}: a folder without audio files; name another, or the files themselves")
@@ -63,11 +64,43 @@ def find_files(arguments: Iterable[str]) -> dict[str, str]:
             continue
         paths = [argument]
         if glob.has_magic(argument) and not os.path.lexists(argument):
-            paths = sorted(glob.glob(argument, recursive=True))
+            paths = sorted(matching(argument))
             if not paths:
                 raise UserError(f"{argument}: no file is so named; correct the pattern")
         found |= {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
     return found
+
+
+def matching(pattern: str) -> set[str]:
+    """The paths that a pattern matches. `**` means each folder once, however many links lead to it, none to itself."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    place = parts.index("**")
+    begin, rest = os.sep.join([*parts[:place], ""]), parts[place + 1 :] or ["*"]
+    found = set()
+    for start in glob.glob(begin) if begin else [""]:
+        for folder in folders_below(start):
+            found |= matching(os.path.join(glob.escape(folder), *rest))
+    return found
+
+
+def folders_below(folder: str) -> Iterator[str]:
+    """A folder and those anywhere in it but hidden ones, each once: by the way with the fewest links."""
+    seen, waiting = set(), [folder]
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield folder
+        try:
+            inside = [os.path.join(folder, name) for name in list_folder(folder or ".")]
+        except UserError as error:
+            print(f"passed by: {error}", file=sys.stderr)
+            continue
+        waiting += sorted(filter(os.path.isdir, inside), key=os.path.islink, reverse=True)
 
 
 def output_paths(

@@ -1,5 +1,6 @@
 """recordings/inputs.py: what files, folders and patterns mean, and a line about each that cannot be separated."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import soundfile
 from small_recordings import tones, write, written
 
 from common.errors import UserError
+from recordings import inputs
 
 
 def make_bad(folder, kind):
@@ -125,3 +127,42 @@ def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
     assert estimates.shape == (2, len(given))
     inside = slice(4410, -4410)
     np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
+
+
+def linked_in_circles(folder):
+    """A recording in two folders whose links lead to both of them, and to themselves."""
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for link in ("up", "again"):
+            (folder / name / link).symlink_to("..")
+    (folder / "0").symlink_to("b")  # comes first by its name, and yet the folder itself is taken
+    (folder / "self").symlink_to("self")
+    (folder / "lost").symlink_to("nowhere")
+    write(folder / "b" / "x.wav", tones(400, 8000).sum(0))
+    return folder
+
+
+def test_a_folder_is_visited_once_whatever_links_lead_to_it(tmp_path, band_main):
+    band_main(linked_in_circles(tmp_path / "calls"))
+    assert written(tmp_path) == ["b/x_s1.wav", "b/x_s2.wav"]
+
+
+@pytest.mark.parametrize("pattern", ["**/*.wav", "**"])
+def test_a_pattern_visits_a_folder_once(tmp_path, band_main, pattern):
+    assert inputs.matching(str(linked_in_circles(tmp_path / "calls") / pattern)) >= {str(tmp_path / "calls/b/x.wav")}
+    band_main(tmp_path / "calls" / "**" / "*.wav")
+    assert written(tmp_path) == ["x_s1.wav", "x_s2.wav"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**", "**/*", "**/*.wav", "**/x.wav", "*/x.wav", "**/deep/**/*.wav", "a/**/y.wav", "*.flac", "[ab]/**"]
+)
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_pattern_means_what_it_means_to_python(tmp_path, monkeypatch, pattern, absolute):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.wav", "a/x.wav", "a/deep/y.wav", "b/deep/c/x.wav", ".hidden/x.wav", "b/.y.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    pattern = str(tmp_path / pattern) if absolute else pattern
+    expected = {path for path in glob.glob(pattern, recursive=True) if not path.endswith("/")}
+    assert inputs.matching(pattern) == expected
