@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from common.audio import AudioInfo, as_steps, decode
-from common.errors import UserError
+from common.errors import UserError, unwritable_output
 from common.files import temporary_folder, whole_file
 from recordings.inputs import BLOCK, Recording
 from recordings.resampling import at_rate
@@ -132,10 +132,7 @@ def standard_output() -> Iterator[BinaryIO]:
     try:
         yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # where Python puts the rest as it ends
-        raise UserError(
-            f"standard output: cannot be written ({error.strerror}); is there room, and does what reads it still run?"
-        ) from None
+        raise unwritable_output(error) from None
 
 
 class WavStream:
