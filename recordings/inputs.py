@@ -116,26 +116,33 @@ def output_paths(
         plot: whether there is a picture, NAME.png.
 
     Returns a dict from path to a list of the paths of its estimates, and that of the picture or None. Raises UserError
-    if two files would be written to one place, one over an input or, unless `overwrite`, over what is there.
+    if a file would be written over an input or, unless `overwrite`, over what is there.
     """
-    outputs, owners = {}, {}
+    outputs = {}
     inputs = {os.path.realpath(path) for path in files}
     for path, name in files.items():
         targets = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
         picture = os.path.join(out_dir, f"{name}.png") if plot else None
         outputs[path] = targets, picture
         for target in [*targets, picture] if plot else targets:
-            place = os.path.realpath(target)
-            if place in inputs:
+            if os.path.realpath(target) in inputs:
                 raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
-            if place in owners:
-                raise UserError(
-                    f"{path}: would be written to {target}, as {owners[place]} would; give them two --out_dir"
-                )
             if os.path.lexists(target) and not overwrite:
                 raise UserError(f"{target}: is there already; take another --out_dir, or --overwrite to replace it")
-            owners[place] = path
     return outputs
+
+
+def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
+    """Why some of the files of `output_paths` cannot be written, each of which has a place in common with another."""
+    owners, reasons = {}, {}
+    for path, (targets, picture) in outputs.items():
+        for target in filter(None, [*targets, picture]):
+            other = owners.setdefault(os.path.realpath(target), path)
+            if other != path:
+                reason = "{}: would be written to {}, as {} would; give them two --out_dir"
+                reasons.setdefault(path, reason.format(path, target, other))
+                reasons.setdefault(other, reason.format(other, target, path))
+    return reasons
 
 
 def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:

@@ -12,6 +12,7 @@ from common.files import temporary_folder
 from model import ConvTasNet
 from recordings.inputs import (
     Recording,
+    of_one_place,
     open_standard_input,
     recording_from_file,
     recording_from_standard_input,
@@ -44,9 +45,11 @@ def separate_files(
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
     """
-    found, failed = [], 0
+    found, failed, refused = [], 0, of_one_place(outputs)
     for path, (targets, picture) in outputs.items():
         try:
+            if path in refused:
+                raise UserError(refused[path])
             found.append(recording_from_file(path, targets, picture, channel))
         except UserError as error:
             if len(outputs) == 1:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +53,19 @@ def test_bad_files_do_not_keep_others_from_being_separated(tmp_path, band_main, 
     assert sorted(os.listdir(tmp_path / "out")) == ["good_s1.wav", "good_s2.wav"]
 
 
-def test_two_recordings_of_one_name_are_an_error_before_anything_is_written(tmp_path, band_main):
+def test_two_recordings_of_one_name_are_an_error_and_the_others_are_separated(tmp_path, band_main, capsys):
     (tmp_path / "b").mkdir()
     first, second = (
         write(tmp_path / "x.wav", [0.1] * 50),
         write(tmp_path / "b" / "x.flac", [0.1] * 50, subtype="PCM_16"),
     )
-    with pytest.raises(UserError, match=r"x\.flac: would be written to .*x_s1\.wav"):
-        band_main(first, second)
-    assert not (tmp_path / "out").exists()
+    third = write(tmp_path / "y.wav", [0.1] * 50)
+    with pytest.raises(UserError, match="2 of 3 files were not separated"):
+        band_main(first, second, third)
+    said = capsys.readouterr().err
+    assert re.search(rf"^error: {first}: would be written to .*x_s1\.wav, as {second} would", said, re.MULTILINE)
+    assert re.search(rf"^error: {second}: would be written to .*x_s1\.wav, as {first} would", said, re.MULTILINE)
+    assert written(tmp_path) == ["y_s1.wav", "y_s2.wav"]
 
 
 def test_an_input_is_never_overwritten(tmp_path, band_main):
