@@ -6,6 +6,7 @@ A recording is a file of any format and rate that libsndfile reads, or wav on st
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from common.files import list_folder
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
-ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"} - {".raw"}
+ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
+ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".snd", ".sph", ".wave"}
 BLOCK = 65536  # frames that are copied at once
 
 
@@ -50,16 +52,25 @@ class Recording(AudioInfo):
 def find_files(arguments: Iterable[str]) -> dict[str, str]:
     """The files that the arguments mean, and their names in the output folder: a dict from path to NAME.
 
-    A folder means the audio files anywhere in it, which keep their place within it; a pattern, what it matches. Raises
-    UserError if a folder or a pattern means nothing.
+    A folder means the audio files anywhere in it, which keep their place within it; a line says how many others are
+    passed by. A pattern means what it matches. Raises UserError if a folder or a pattern means nothing.
     """
     found = {}
     for argument in arguments:
         if os.path.isdir(argument):
-            paths = sorted(matching(os.path.join(glob.escape(argument), "**", "*")))
-            paths = [path for path in paths if os.path.splitext(path)[1].lower() in ENDINGS and os.path.isfile(path)]
+            below = sorted(filter(os.path.isfile, matching(os.path.join(glob.escape(argument), "**", "*"))))
+            endings = [os.path.splitext(path)[1].lower() for path in below]
+            paths = [path for path, ending in zip(below, endings, strict=True) if ending in ENDINGS]
+            others = Counter(ending or "without an ending" for ending in endings if ending not in ENDINGS)
+            passed_by = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
             if not paths:
-                raise UserError(f"{argument}: a folder without audio files; name another, or the files themselves")
+                there = f" (but {passed_by})" if others else ""
+                raise UserError(
+                    f"{argument}: a folder without audio files that can be read{there}; name another, or the files"
+                    " themselves, converted to wav or flac where need be"
+                )
+            if others:
+                print(f"{argument}: passed by {passed_by}, since these endings are of no format that is read")
             found |= {path: os.path.splitext(os.path.relpath(path, argument))[0] for path in paths}
             continue
         paths = [argument]

@@ -171,3 +171,21 @@ def test_a_pattern_means_what_it_means_to_python(tmp_path, monkeypatch, pattern,
     pattern = str(tmp_path / pattern) if absolute else pattern
     expected = {path for path in glob.glob(pattern, recursive=True) if not path.endswith("/")}
     assert inputs.matching(pattern) == expected
+
+
+def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, capsys):
+    calls = tmp_path / "calls"
+    (calls / "deep").mkdir(parents=True)
+    for name, form in (("a.wave", "WAV"), ("b.aifc", "AIFF"), ("c.sph", "NIST"), ("deep/d.SND", "AU")):
+        soundfile.write(calls / name, tones(400, 8000).sum(0), 8000, "PCM_16", format=form)
+    for name in ("notes.txt", "e.m4a", "deep/f.M4A", "README"):
+        (calls / name).write_text("not audio that is read")
+    band_main(calls)
+    assert written(tmp_path) == sorted(
+        f"{stem}_s{number}.wav" for stem in ("a", "b", "c", "deep/d") for number in (1, 2)
+    )
+    assert f"{calls}: passed by 2 .m4a, 1 .txt, 1 without an ending, since" in capsys.readouterr().out
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "x.m4a").write_text("not audio that is read")
+    with pytest.raises(UserError, match=r"phone: a folder without audio files that can be read \(but 1 \.m4a\)"):
+        band_main(tmp_path / "phone")
