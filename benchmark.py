@@ -18,6 +18,11 @@ times are compared pair by pair. The peer knows the options N, L, B, H, P, X, R 
 Prints a table and, as the last line, all that was measured as JSON.
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import argparse
 import json
 import math
@@ -27,7 +32,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -41,6 +45,7 @@ from benchmarks.parties import compare, time_in_turn
 from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, straight_lines
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
+from common.files import temporary_folder
 from config import DEVICE, NETWORK
 from network.options import NetworkOptions
 
@@ -196,7 +201,7 @@ def measure_pipeline(args: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.pipeline import time_epoch, write_routes
 
     formats = []
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for name, index in write_routes(folder, args).items():
             epochs = tqdm(range(args.rounds), desc=name, unit="epoch", disable=None, leave=False)
             speeds, examples, memory = zip(*[time_epoch(index, epoch, args) for epoch in epochs], strict=True)

@@ -10,6 +10,11 @@ the file's own arguments, else it is what the source's constructor takes by defa
 alone states no arguments: torchaudio's own, CONVTASNET_BASE_LIBRI2MIX, has relu masks, which is not the default there.
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import argparse
 import json
 import os

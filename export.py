@@ -20,11 +20,15 @@ JSON file of that name and .json:
     checkpoint_sha256
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -36,7 +40,7 @@ from mindspore import nn
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
-from common.files import checksum, whole_file
+from common.files import checksum, temporary_folder, whole_file
 from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
 
@@ -124,7 +128,7 @@ def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length
     write, compute = FORMATS[file_format]
     try:
         # In a folder of its own, since MindSpore refuses paths with a space and many another character.
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             written = os.path.join(folder, f"network{ENDINGS[file_format]}")
             write(net, written, ms.Tensor(shape=[batch_size, length], dtype=ms.float32))
             difference = largest_difference(net, compute(written), batch_size, length)

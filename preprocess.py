@@ -24,6 +24,11 @@ writes the LibriMix tree itself and, with --out-dir, indexes it. What is there a
 goes on when it is started again.
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import os
 from argparse import Namespace
 from collections.abc import Collection, Sequence

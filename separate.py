@@ -17,6 +17,11 @@ With --streaming a causal network separates standard input as it comes, one hop 
 levels that the network gives, as floats.
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import sys
 from argparse import Namespace
 from collections.abc import Sequence

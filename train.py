@@ -8,6 +8,11 @@ the weights that it would have had without the stop. training/run_folder.py says
 is the negative SI-SNR in dB, so it falls below zero as training goes well.
 """
 
+from common.signals import end_at_signals
+
+if __name__ == "__main__":
+    end_at_signals()  # what follows takes seconds
+
 import argparse
 import os
 import time

@@ -1,7 +1,11 @@
 """A user's mistake is one clear line and a non-zero exit, never a stack trace."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+
+from common.signals import ENDING, end_at_signals
 
 
 class UserError(Exception):
@@ -17,12 +21,32 @@ def first_line(error: BaseException) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's `main()`: a UserError is printed as one line (exit status 2), Ctrl-C ends quietly (130)."""
+    """Run a script's `main()`: a UserError is printed as one line, and the exit status is 2.
+
+    The same for a standard output that is full, or whose reader has ended. Ctrl-C and kill end it as `signals` says.
+    """
+    end_at_signals()
+    error = None
     try:
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except UserError as raised:
+        error = raised
+    except BrokenPipeError as raised:
+        error = unwritable_output(raised)
+    try:
+        if sys.stdout:
+            sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot
+    except OSError as raised:
+        error = unwritable_output(raised)
+    if error:
+        with ENDING, suppress(OSError):  # the reader of standard error may have ended too
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+
+
+def unwritable_output(error: OSError) -> UserError:
+    """The UserError for a standard output that cannot be written, which is turned aside."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # where Python puts the rest as it ends
+    return UserError(
+        f"standard output: cannot be written ({error.strerror}); is there room, and does what reads it still run?"
+    )

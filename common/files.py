@@ -2,30 +2,38 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from common.errors import UserError, first_line
+from common.signals import passing, remove
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[str]:
-    """Give a hidden name beside `path` to write to, of the same ending, which becomes `path` once all is written.
+    """Give a place for a file of the same name to write to, which becomes `path` once all is written.
 
-    An earlier `path` stays as it was until then, or for good where the writing fails. Raises UserError, naming the
-    file, if it cannot be written: no folder, no permission, a full disk.
+    An earlier `path` stays as it was until then, or for good where the writing fails. The place is in a hidden folder
+    beside `path`, which takes the place of what an earlier process left under its name, a symbolic link too. Raises
+    UserError, naming the file, if it cannot be written: no folder, no permission, a full disk.
     """
     folder, name = os.path.split(path)
-    stem, ending = os.path.splitext(name)
-    partial = os.path.join(folder, f".{stem}.partial{ending}")
     try:
-        yield partial
-        os.replace(partial, path)
+        with passing(os.path.join(folder, f".{name}.partial")) as place:
+            remove(place)
+            os.mkdir(place)
+            yield os.path.join(place, name)
+            os.replace(os.path.join(place, name), path)
     except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
         raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
-    finally:
-        with suppress(OSError):
-            os.remove(partial)
+
+
+@contextmanager
+def temporary_folder(prefix: str = "conv-tasnet-", beside: str | None = None) -> Iterator[str]:
+    """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it."""
+    with passing(tempfile.mkdtemp(prefix=prefix, dir=beside)) as folder:
+        yield folder
 
 
 def checksum(path: str | os.PathLike) -> str:

@@ -1,18 +1,19 @@
 """Work for all cores in other processes, while this one makes more of it, and for many files at once in threads."""
 
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import loky
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.signals import end, end_worker_at_signals, hold_signals
 
 MOST_PROCESSES = 16  # one process that makes the work hardly keeps more of them busy
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -39,6 +40,8 @@ def map_in_processes(
     However it ends but well, the processes are killed; when it ends well they wait some seconds for more work.
     """
     processes = min(loky.cpu_count(), most)
+    resource_tracker.ensure_running()  # which loky starts; it lets through what `signals` holds
+    hold_signals()
     waiting: deque[tuple[tuple[Any, ...], Future]] = deque()
 
     def pool() -> Executor:
@@ -85,12 +88,12 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], la
 
 
 def _start(parent: int) -> None:
-    """In a new process: leave Ctrl-C to the parent, and end when it is gone, however it was ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a new process: end at a signal, and when the parent is gone, however it was ended."""
+    end_worker_at_signals()
 
     def end_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)
+        end(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import sqlite3
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -26,7 +25,7 @@ from mindspore.mindrecord.common.exceptions import MindRecordException
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import list_folder
+from common.files import list_folder, temporary_folder
 from corpus.bad_files import BadFiles, Part
 from corpus.index import Index
 
@@ -94,7 +93,7 @@ def _write_file(index: Index, numbers: Sequence[int], path: str, about: tuple[in
     """Write and compare one file; `about` is how many make up the set, and the fingerprint."""
     folder, file = os.path.split(os.path.abspath(path))
     try:
-        with tempfile.TemporaryDirectory(prefix=".mindrecord-", dir=folder) as partial:
+        with temporary_folder(".mindrecord-", folder) as partial:
             partial_file = os.path.join(partial, file)
             checksums = _write_records(index, numbers, partial_file, part)
             part.require_few()

@@ -100,12 +100,8 @@ def _write(
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: MindSpore reads only checkpoints named .ckpt; name it so")
     with whole_file(path) as partial:
-        try:
-            objects = [{"name": name, "data": parameter} for name, parameter in parameters]
-            ms.save_checkpoint(objects, partial, append_dict=description, crc_check=True)
-        finally:
-            with suppress(OSError):
-                os.remove(partial.replace(".partial.ckpt", ".partial.tmp"))  # MindSpore's, left where it failed
+        objects = [{"name": name, "data": parameter} for name, parameter in parameters]
+        ms.save_checkpoint(objects, partial, append_dict=description, crc_check=True)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())  # so that a power cut leaves the file before or this one, and not an empty one
 

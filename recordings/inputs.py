@@ -6,6 +6,7 @@ A recording is a file of any format and rate that libsndfile reads, or wav on st
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ import soundfile
 
 from common.audio import AudioInfo, audio_info, decode_open, open_audio
 from common.errors import UserError
+from common.files import list_folder
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
-ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"} - {".raw"}
+ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
+ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".snd", ".sph", ".wave"}
 BLOCK = 65536  # frames that are copied at once
 
 
@@ -49,25 +52,66 @@ class Recording(AudioInfo):
 def find_files(arguments: Iterable[str]) -> dict[str, str]:
     """The files that the arguments mean, and their names in the output folder: a dict from path to NAME.
 
-    A folder means the audio files anywhere in it, which keep their place within it; a pattern, what it matches. Raises
-    UserError if a folder or a pattern means nothing.
+    A folder means the audio files anywhere in it, which keep their place within it; a line says how many others are
+    passed by. A pattern means what it matches. Raises UserError if a folder or a pattern means nothing.
     """
     found = {}
     for argument in arguments:
         if os.path.isdir(argument):
-            paths = sorted(glob.glob(os.path.join(glob.escape(argument), "**", "*"), recursive=True))
-            paths = [path for path in paths if os.path.splitext(path)[1].lower() in ENDINGS and os.path.isfile(path)]
+            below = sorted(filter(os.path.isfile, matching(os.path.join(glob.escape(argument), "**", "*"))))
+            endings = [os.path.splitext(path)[1].lower() for path in below]
+            paths = [path for path, ending in zip(below, endings, strict=True) if ending in ENDINGS]
+            others = Counter(ending or "without an ending" for ending in endings if ending not in ENDINGS)
+            passed_by = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
             if not paths:
-                raise UserError(f"{argument}: a folder without audio files; name another, or the files themselves")
+                there = f" (but {passed_by})" if others else ""
+                raise UserError(
+                    f"{argument}: a folder without audio files that can be read{there}; name another, or the files"
+                    " themselves, converted to wav or flac where need be"
+                )
+            if others:
+                print(f"{argument}: passed by {passed_by}, since these endings are of no format that is read")
             found |= {path: os.path.splitext(os.path.relpath(path, argument))[0] for path in paths}
             continue
         paths = [argument]
         if glob.has_magic(argument) and not os.path.lexists(argument):
-            paths = sorted(glob.glob(argument, recursive=True))
+            paths = sorted(matching(argument))
             if not paths:
                 raise UserError(f"{argument}: no file is so named; correct the pattern")
         found |= {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
     return found
+
+
+def matching(pattern: str) -> set[str]:
+    """The paths that a pattern matches. `**` means each folder once, however many links lead to it, none to itself."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        return set(glob.glob(pattern))
+    place = parts.index("**")
+    begin, rest = os.sep.join([*parts[:place], ""]), parts[place + 1 :] or ["*"]
+    found = set()
+    for start in glob.glob(begin) if begin else [""]:
+        for folder in folders_below(start):
+            found |= matching(os.path.join(glob.escape(folder), *rest))
+    return found
+
+
+def folders_below(folder: str) -> Iterator[str]:
+    """A folder and those anywhere in it but hidden ones, each once: by the way with the fewest links."""
+    seen, waiting = set(), [folder]
+    while waiting:
+        folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield folder
+        try:
+            inside = [os.path.join(folder, name) for name in list_folder(folder or ".")]
+        except UserError as error:
+            print(f"passed by: {error}", file=sys.stderr)
+            continue
+        waiting += sorted(filter(os.path.isdir, inside), key=os.path.islink, reverse=True)
 
 
 def output_paths(
@@ -83,26 +127,33 @@ def output_paths(
         plot: whether there is a picture, NAME.png.
 
     Returns a dict from path to a list of the paths of its estimates, and that of the picture or None. Raises UserError
-    if two files would be written to one place, one over an input or, unless `overwrite`, over what is there.
+    if a file would be written over an input or, unless `overwrite`, over what is there.
     """
-    outputs, owners = {}, {}
+    outputs = {}
     inputs = {os.path.realpath(path) for path in files}
     for path, name in files.items():
         targets = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
         picture = os.path.join(out_dir, f"{name}.png") if plot else None
         outputs[path] = targets, picture
         for target in [*targets, picture] if plot else targets:
-            place = os.path.realpath(target)
-            if place in inputs:
+            if os.path.realpath(target) in inputs:
                 raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
-            if place in owners:
-                raise UserError(
-                    f"{path}: would be written to {target}, as {owners[place]} would; give them two --out_dir"
-                )
             if os.path.lexists(target) and not overwrite:
                 raise UserError(f"{target}: is there already; take another --out_dir, or --overwrite to replace it")
-            owners[place] = path
     return outputs
+
+
+def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
+    """Why some of the files of `output_paths` cannot be written, each of which has a place in common with another."""
+    owners, reasons = {}, {}
+    for path, (targets, picture) in outputs.items():
+        for target in filter(None, [*targets, picture]):
+            other = owners.setdefault(os.path.realpath(target), path)
+            if other != path:
+                reason = "{}: would be written to {}, as {} would; give them two --out_dir"
+                reasons.setdefault(path, reason.format(path, target, other))
+                reasons.setdefault(other, reason.format(other, target, path))
+    return reasons
 
 
 def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:

@@ -8,7 +8,6 @@ import os
 import shutil
 import struct
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,8 +17,8 @@ import numpy as np
 import soundfile
 
 from common.audio import AudioInfo, as_steps, decode
-from common.errors import UserError
-from common.files import whole_file
+from common.errors import UserError, unwritable_output
+from common.files import temporary_folder, whole_file
 from recordings.inputs import BLOCK, Recording
 from recordings.resampling import at_rate
 
@@ -41,16 +40,16 @@ class WaitingFile:
     def __enter__(self) -> "WaitingFile":
         try:
             os.makedirs(self.place, exist_ok=True)
-            self.folder = tempfile.TemporaryDirectory(prefix=".separating-", dir=self.place)
+            self.folder = temporary_folder(".separating-", self.place)
+            self.path = os.path.join(self.folder.__enter__(), "estimates.wav")
         except OSError as error:
             raise UserError(f"{self.place}: cannot be made, or written to ({error}); take another folder") from None
-        self.path = os.path.join(self.folder.name, "estimates.wav")
         self.file = soundfile.SoundFile(self.path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
         return self
 
     def __exit__(self, *_) -> None:
         self.file.close()
-        self.folder.cleanup()
+        self.folder.__exit__(None, None, None)
 
     def append(self, estimates: np.ndarray) -> None:
         """Add estimates [C, n]. Raises UserError if the disk is full."""
@@ -133,10 +132,7 @@ def standard_output() -> Iterator[BinaryIO]:
     try:
         yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # where Python puts the rest as it ends
-        raise UserError(
-            f"standard output: cannot be written ({error.strerror}); is there room, and does what reads it still run?"
-        ) from None
+        raise unwritable_output(error) from None
 
 
 class WavStream:

@@ -2,16 +2,17 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.files import temporary_folder
 from model import ConvTasNet
 from recordings.inputs import (
     Recording,
+    of_one_place,
     open_standard_input,
     recording_from_file,
     recording_from_standard_input,
@@ -26,7 +27,7 @@ BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
     """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
 
 
@@ -44,9 +45,11 @@ def separate_files(
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
     """
-    found, failed = [], 0
+    found, failed, refused = [], 0, of_one_place(outputs)
     for path, (targets, picture) in outputs.items():
         try:
+            if path in refused:
+                raise UserError(refused[path])
             found.append(recording_from_file(path, targets, picture, channel))
         except UserError as error:
             if len(outputs) == 1:

@@ -19,6 +19,9 @@ SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {root!r})
 print("imported", flush=True)
+from common.signals import end_at_signals
+if __name__ == "__main__":
+    end_at_signals()
 from common.errors import run
 from common.parallel import map_in_processes
 

@@ -1,6 +1,8 @@
 """recordings/inputs.py: what files, folders and patterns mean, and a line about each that cannot be separated."""
 
+import glob
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import soundfile
 from small_recordings import tones, write, written
 
 from common.errors import UserError
+from recordings import inputs
 
 
 def make_bad(folder, kind):
@@ -50,15 +53,19 @@ def test_bad_files_do_not_keep_others_from_being_separated(tmp_path, band_main, 
     assert sorted(os.listdir(tmp_path / "out")) == ["good_s1.wav", "good_s2.wav"]
 
 
-def test_two_recordings_of_one_name_are_an_error_before_anything_is_written(tmp_path, band_main):
+def test_two_recordings_of_one_name_are_an_error_and_the_others_are_separated(tmp_path, band_main, capsys):
     (tmp_path / "b").mkdir()
     first, second = (
         write(tmp_path / "x.wav", [0.1] * 50),
         write(tmp_path / "b" / "x.flac", [0.1] * 50, subtype="PCM_16"),
     )
-    with pytest.raises(UserError, match=r"x\.flac: would be written to .*x_s1\.wav"):
-        band_main(first, second)
-    assert not (tmp_path / "out").exists()
+    third = write(tmp_path / "y.wav", [0.1] * 50)
+    with pytest.raises(UserError, match="2 of 3 files were not separated"):
+        band_main(first, second, third)
+    said = capsys.readouterr().err
+    assert re.search(rf"^error: {first}: would be written to .*x_s1\.wav, as {second} would", said, re.MULTILINE)
+    assert re.search(rf"^error: {second}: would be written to .*x_s1\.wav, as {first} would", said, re.MULTILINE)
+    assert written(tmp_path) == ["y_s1.wav", "y_s2.wav"]
 
 
 def test_an_input_is_never_overwritten(tmp_path, band_main):
@@ -125,3 +132,60 @@ def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
     assert estimates.shape == (2, len(given))
     inside = slice(4410, -4410)
     np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
+
+
+def linked_in_circles(folder):
+    """A recording in two folders whose links lead to both of them, and to themselves."""
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for link in ("up", "again"):
+            (folder / name / link).symlink_to("..")
+    (folder / "0").symlink_to("b")  # comes first by its name, and yet the folder itself is taken
+    (folder / "self").symlink_to("self")
+    (folder / "lost").symlink_to("nowhere")
+    write(folder / "b" / "x.wav", tones(400, 8000).sum(0))
+    return folder
+
+
+def test_a_folder_is_visited_once_whatever_links_lead_to_it(tmp_path, band_main):
+    band_main(linked_in_circles(tmp_path / "calls"))
+    assert written(tmp_path) == ["b/x_s1.wav", "b/x_s2.wav"]
+
+
+@pytest.mark.parametrize("pattern", ["**/*.wav", "**"])
+def test_a_pattern_visits_a_folder_once(tmp_path, band_main, pattern):
+    assert inputs.matching(str(linked_in_circles(tmp_path / "calls") / pattern)) >= {str(tmp_path / "calls/b/x.wav")}
+    band_main(tmp_path / "calls" / "**" / "*.wav")
+    assert written(tmp_path) == ["x_s1.wav", "x_s2.wav"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**", "**/*", "**/*.wav", "**/x.wav", "*/x.wav", "**/deep/**/*.wav", "a/**/y.wav", "*.flac", "[ab]/**"]
+)
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_pattern_means_what_it_means_to_python(tmp_path, monkeypatch, pattern, absolute):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.wav", "a/x.wav", "a/deep/y.wav", "b/deep/c/x.wav", ".hidden/x.wav", "b/.y.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    pattern = str(tmp_path / pattern) if absolute else pattern
+    expected = {path for path in glob.glob(pattern, recursive=True) if not path.endswith("/")}
+    assert inputs.matching(pattern) == expected
+
+
+def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, capsys):
+    calls = tmp_path / "calls"
+    (calls / "deep").mkdir(parents=True)
+    for name, form in (("a.wave", "WAV"), ("b.aifc", "AIFF"), ("c.sph", "NIST"), ("deep/d.SND", "AU")):
+        soundfile.write(calls / name, tones(400, 8000).sum(0), 8000, "PCM_16", format=form)
+    for name in ("notes.txt", "e.m4a", "deep/f.M4A", "README"):
+        (calls / name).write_text("not audio that is read")
+    band_main(calls)
+    assert written(tmp_path) == sorted(
+        f"{stem}_s{number}.wav" for stem in ("a", "b", "c", "deep/d") for number in (1, 2)
+    )
+    assert f"{calls}: passed by 2 .m4a, 1 .txt, 1 without an ending, since" in capsys.readouterr().out
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "x.m4a").write_text("not audio that is read")
+    with pytest.raises(UserError, match=r"phone: a folder without audio files that can be read \(but 1 \.m4a\)"):
+        band_main(tmp_path / "phone")

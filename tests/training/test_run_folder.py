@@ -127,3 +127,12 @@ def test_the_saved_configuration_gives_the_same_options(tmp_path):
     config = str(tmp_path / "config.yaml")
     again = parse("", *groups, argv=["--config", config, "--save_folder", str(tmp_path)])
     assert vars(again) == vars(args) | {"config": config}
+
+
+def test_a_lock_that_is_a_link_leaves_alone_what_it_points_to(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(UserError, match=r"\.lock: a symbolic link"), locked(str(tmp_path / "run")):
+        pass
+    assert (tmp_path / "mine.txt").read_text() == "precious"

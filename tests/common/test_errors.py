@@ -1,0 +1,45 @@
+"""common/errors.py: what goes wrong is one line, also where what is printed cannot be written."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+START = "import sys\nfrom common.errors import UserError, run\n"
+
+
+def run_script(body, **streams):
+    command = [sys.executable, "-c", START + body]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, cwd=ROOT, env=buffered, stderr=subprocess.PIPE, text=True, timeout=60, **streams)
+
+
+def test_a_users_mistake_is_one_line():
+    done = run_script("def main(): raise UserError('--x 1: is wrong')\nrun(main)")
+    assert (done.returncode, done.stderr) == (2, "error: --x 1: is wrong\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "on the way"])
+def test_a_reader_that_has_ended_is_one_line(lines):
+    with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as reader:
+        reader.wait()
+        done = run_script(f"def main(): print('what was done\\n' * {lines})\nrun(main)", stdout=reader.stdin)
+        reader.stdin = None
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output: cannot be written (Broken pipe)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_behind_standard_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = run_script("def main(): print('what was done')\nrun(main)", stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard output: cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_standard_output_at_all():
+    body = "sys.stdout = None\ndef main(): print('what was done')\nrun(main)"
+    assert run_script(body).returncode == 0
