@@ -259,7 +259,7 @@ PREPARATION = {
     "train_name": dict(default=None, help="also write the training set as a MindRecord file of this name"),
     "test_name": dict(default=None, help="also write the test set as a MindRecord file of this name"),
     "shards": dict(type=int, default=1, help="files of each MindRecord"),
-    "check": dict(choices=("sample", "all"), default="sample", help="mixtures of --in-dir whose sum is checked"),
+    "check": dict(choices=("sample", "all", "none"), default="sample", help="mixtures of --in-dir held to their sums"),
     "on_bad_file": ON_BAD_FILE,
 }
 

@@ -54,6 +54,7 @@ def test_exchanged_files(tmp_path, task, check):
     with pytest.raises(UserError, match=r"m000.wav: is not the sum .* the difference is at -?\d\.\d dB of it") as error:
         prepare(folder, "--task", task, "--check", check)
     assert TASKS[task] in str(error.value) and "\n" not in str(error.value)
+    assert len(prepare(folder, "--task", task, "--check", "none")) == 3
 
 
 def test_how_far_it_is_off_in_db(tmp_path):
