@@ -240,7 +240,7 @@ def test_training(folder, tmp_path, capsys):
     given = ["--train_dir", tmp_path / "index/cv", "--valid_dir", tmp_path / "valid", "--save_folder", tmp_path]
     given += network.split(" ")
     train.main([*map(str, given), "--dynamic_mixing", "--speed_change", "5"])
-    assert "training:   29 examples of 0.5 s an epoch, each drawn anew: 2 of 4 speakers" in capsys.readouterr().out
+    assert "training:   27 examples of 0.5 s an epoch, each drawn anew: 2 of 4 speakers" in capsys.readouterr().out
     history = read_checkpoint(tmp_path / "last.ckpt").progress["history"]
-    assert [epoch["steps"] for epoch in history] == [15, 15]
+    assert [epoch["steps"] for epoch in history] == [14, 14]
     assert history[1]["train_loss"] < history[0]["train_loss"]
