@@ -19,10 +19,15 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
     UserError, naming the file, if it cannot be written: no folder, no permission, a full disk.
     """
     folder, name = os.path.split(path)
+
+    def make_place() -> str:
+        place = os.path.join(folder, f".{name}.partial")
+        remove(place)
+        os.mkdir(place)
+        return place
+
     try:
-        with passing(os.path.join(folder, f".{name}.partial")) as place:
-            remove(place)
-            os.mkdir(place)
+        with passing(make_place) as place:
             yield os.path.join(place, name)
             os.replace(os.path.join(place, name), path)
     except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
@@ -32,7 +37,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
 @contextmanager
 def temporary_folder(prefix: str = "conv-tasnet-", beside: str | None = None) -> Iterator[str]:
     """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it."""
-    with passing(tempfile.mkdtemp(prefix=prefix, dir=beside)) as folder:
+    with passing(lambda: tempfile.mkdtemp(prefix=prefix, dir=beside)) as folder:
         yield folder
 
 

@@ -1,6 +1,7 @@
 """Work for all cores in other processes, while this one makes more of it, and for many files at once in threads."""
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import loky
+import loky.backend.resource_tracker
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -40,8 +42,7 @@ def map_in_processes(
     However it ends but well, the processes are killed; when it ends well they wait some seconds for more work.
     """
     processes = min(loky.cpu_count(), most)
-    resource_tracker.ensure_running()  # which loky starts; it lets through what `signals` holds
-    hold_signals()
+    _start_trackers()
     waiting: deque[tuple[tuple[Any, ...], Future]] = deque()
 
     def pool() -> Executor:
@@ -74,6 +75,15 @@ def map_in_processes(
     except BaseException:
         pool().shutdown(kill_workers=True)
         raise
+
+
+def _start_trackers() -> None:
+    """Start what removes loky's semaphores once this process has ended, without a word where a signal ended it."""
+    sys.warnoptions.append("ignore:resource_tracker")
+    loky.backend.resource_tracker.ensure_running()
+    resource_tracker.ensure_running()
+    sys.warnoptions.pop()
+    hold_signals()  # which the latter has let through
 
 
 def _is_lost(future: Future) -> bool:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 LINES = {
@@ -21,12 +21,17 @@ LINES = {
 ENDING = threading.Lock()  # whoever ends the process takes it and keeps it
 _passing: list[str] = []
 _held: set[int] = set()  # the signals that a thread waits for
+_at_fork: list[object] = []  # what the C library calls; kept, since it knows nothing of references
 
 
 @contextmanager
-def passing(path: str) -> Iterator[str]:
-    """Give a path of a file or folder, which is removed when the `with` block is left or the process is ended."""
+def passing(make: Callable[[], str]) -> Iterator[str]:
+    """Make a file or folder, give its path, and remove it when the `with` block is left or the process is ended.
+
+    It is made while nobody ends the process, so that none is made that would stay.
+    """
     with ENDING:
+        path = make()
         _passing.append(path)
     try:
         yield path
@@ -59,12 +64,26 @@ def end_at_signals() -> None:
     for number in _held:
         signal.signal(number, lambda number, _: threading.Thread(target=_end_at, args=[number]).start())
     threading.Thread(target=lambda: _end_at(signal.sigwait(_held)), daemon=True).start()
-    atexit.register(_let_through)
+    atexit.register(_let_through)  # when no thread of Python's runs any more
+    _let_children_be_terminated()
 
 
 def hold_signals() -> None:
     """Block the signals in this thread, for the one that waits for them, if there is one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _held)
+
+
+@contextmanager
+def signals_let_through() -> Iterator[None]:
+    """Meanwhile let signals end the process without a word, for code that keeps all threads of Python's waiting."""
+    handlers = {number: signal.getsignal(number) for number in _held}
+    _let_through()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        hold_signals()
 
 
 def end_worker_at_signals() -> None:
@@ -76,7 +95,7 @@ def end_worker_at_signals() -> None:
 
 def end(status: int) -> None:
     """End the process, and those of `parallel.map_in_processes`, whatever they do; what is `passing` is removed."""
-    import multiprocessing.util
+    import multiprocessing
 
     ENDING.acquire()
     try:
@@ -84,12 +103,15 @@ def end(status: int) -> None:
         for worker in workers:
             worker.terminate()
         for path in _passing:
-            remove(path)
+            for _ in range(1000):  # another thread may still be making files in it
+                remove(path)
+                if not os.path.lexists(path):
+                    break
         for worker in workers:
-            worker.join(2)
-            if worker.is_alive():
-                os.kill(worker.pid, signal.SIGKILL)
-        multiprocessing.util._run_finalizers(0)  # loky's semaphores, which are reported as leaked otherwise
+            worker.join(5)
+            with suppress(ProcessLookupError):  # loky's thread may know of its end, which `is_alive` then does not
+                if worker.is_alive():
+                    os.kill(worker.pid, signal.SIGKILL)
     finally:
         os._exit(status)
 
@@ -105,13 +127,29 @@ def _end_at(number: int) -> None:
     end(128 + number)
 
 
+def _let_children_be_terminated() -> None:
+    """Let SIGTERM through in every process that is forked from now on, whoever forks it.
+
+    MindSpore starts its kernel compiler in C++. That ends its own processes with SIGTERM after each kernel, and waits
+    for ever for one that has inherited the blocking. Ctrl-C stays blocked there: it is this process's to answer.
+    """
+    import ctypes
+
+    def change(how: int) -> Callable[[], None]:
+        return ctypes.CFUNCTYPE(None)(lambda: signal.pthread_sigmask(how, _held & {signal.SIGTERM}) and None)
+
+    with suppress(AttributeError):  # not glibc, for which there is no such kernel compiler
+        # Before a fork; and after it, in the process that has forked.
+        _at_fork[:] = change(signal.SIG_UNBLOCK), change(signal.SIG_BLOCK)
+        ctypes.CDLL(None).__register_atfork(*_at_fork, None, None)
+
+
 def _flush() -> None:
     with suppress(OSError, ValueError):
         print(end="", flush=True)
 
 
 def _let_through() -> None:
-    """Let signals end a process that is at its end, when no thread of Python's runs any more."""
     for number in _held:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _held)

@@ -62,6 +62,11 @@ fi
 logs="$PWD/distribute"
 keep_old distribute
 mkdir -- "$logs"
+# On the CPU a rank that has waited so long for another one's gradients gives up (MindSpore: 30 s, in which a network may
+# not be compiled). Between machines it is also how soon a rank that has vanished is missed, and stays as it is.
+if ((node_num == 1)); then
+    export MS_NODE_TIMEOUT="${MS_NODE_TIMEOUT:-1800}" # seconds
+fi
 # MindSpore warns of every connection that it tries before the other ranks are there.
 export GLOG_v="${GLOG_v:-3}"
 

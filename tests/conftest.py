@@ -9,6 +9,7 @@ import soundfile
 from small_corpus import write_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 300  # until a test believes that another process hangs, on a machine that does other things too
 SLOW_ONES_LEFT_OUT = pytest.StashKey[int]()
 
 

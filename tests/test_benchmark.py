@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PATIENCE_SECONDS
 
 import benchmark
 from benchmarks import pipeline
@@ -40,10 +41,10 @@ def test_serving(what):
         for _ in range(2):
             process.stdin.write("\n")
             process.stdin.flush()
-            assert 0 < json.loads(process.stdout.readline())["seconds"] < 10
+            assert 0 < json.loads(process.stdout.readline())["seconds"] < PATIENCE_SECONDS
         process.stdin.close()
         assert process.stdout.read() == ""
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 @pytest.mark.slow

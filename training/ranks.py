@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import communication, nn
 
 from common.errors import UserError, first_line
+from common.signals import signals_let_through
 from network_define import SumOverRanks
 
 
@@ -61,7 +62,8 @@ def join_ranks(distribute: int) -> Ranks:
             "--distribute 1: is for scripts/run_distribute_train.sh, which starts a process for each device"
         )
     try:
-        communication.init()
+        with signals_let_through():  # in here MindSpore's scheduler stays until the ranks have ended
+            communication.init()
         number, count = communication.get_rank(), communication.get_group_size()
     except (RuntimeError, ValueError) as error:
         raise UserError(f"--distribute 1: the ranks did not find each other ({first_line(error)})") from None

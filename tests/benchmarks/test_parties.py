@@ -99,7 +99,7 @@ def test_a_party_that_goes_on_is_killed(monkeypatch, started):
     stubborn = "import time; print('{\"ready\": true}', flush=True); input(); print('{\"seconds\": 1}', flush=True)"
     began = time.monotonic()
     result = parties.time_in_turn({"stubborn": python(f"{stubborn}; time.sleep(100)")}, 1, "", 1.0)
-    assert result["stubborn"]["rounds"] == [1] and time.monotonic() - began < 10
+    assert result["stubborn"]["rounds"] == [1] and time.monotonic() - began < 60
     assert not is_running(started[0])
 
 

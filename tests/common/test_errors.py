@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE_SECONDS, ROOT
 
 START = "import sys\nfrom common.errors import UserError, run\n"
 
@@ -13,7 +13,9 @@ START = "import sys\nfrom common.errors import UserError, run\n"
 def run_script(body, **streams):
     command = [sys.executable, "-c", START + body]
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.run(command, cwd=ROOT, env=buffered, stderr=subprocess.PIPE, text=True, timeout=60, **streams)
+    return subprocess.run(
+        command, cwd=ROOT, env=buffered, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_SECONDS, **streams
+    )
 
 
 def test_a_users_mistake_is_one_line():

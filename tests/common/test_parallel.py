@@ -6,15 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
+from conftest import PATIENCE_SECONDS, ROOT
 
 from common.errors import UserError
 from common.parallel import map_in_processes
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {root!r})
@@ -118,12 +117,12 @@ def script(tmp_path):
 def test_interrupt_is_one_line_and_leaves_nobody(script):
     process, children = script
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")  # and the processes did not import the script
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+    assert psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1] == []
 
 
 def test_processes_end_with_their_parent(script):
     process, children = script
     process.kill()
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1] == []

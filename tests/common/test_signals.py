@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE_SECONDS, ROOT
 from small_training import command
 
 ENDS = [
@@ -56,6 +57,24 @@ def main():
 
 run(main)
 """
+KERNEL_COMPILER = """
+import subprocess
+import mindspore as ms
+import numpy as np
+from device import set_device
+
+class Net(ms.nn.Cell):
+    def construct(self, x):
+        return ms.ops.relu(2 * x + 1) * x
+
+def main():
+    set_device("CPU")
+    Net()(ms.Tensor(np.zeros(3, np.float32)))
+    print("ready", flush=True)
+    time.sleep(60)
+
+run(main)
+"""
 IN_PROCESSES = """
 def work(seconds):
     with whole_file(f"whole{seconds}.txt") as path:
@@ -94,7 +113,7 @@ def test_one_line_its_status_and_nothing_left(tmp_path, number, status, line, bo
     process = start(tmp_path, "job.py")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    assert process.communicate(timeout=20) == ("", line)
+    assert process.communicate(timeout=PATIENCE_SECONDS) == ("", line)
     assert process.returncode == status
     assert set(os.listdir(tmp_path)) <= {"job.py", "dsa_transfrom.log"}  # MindSpore's, where it compiles anew
 
@@ -105,9 +124,25 @@ def test_what_other_processes_were_writing_does_not_stay(tmp_path, number, statu
     process = start(tmp_path, "-c", START.format(root=str(ROOT)) + RUN_PROCESSES)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    assert process.communicate(timeout=20) == ("", line)
+    assert process.communicate(timeout=PATIENCE_SECONDS) == ("", line)
     assert process.returncode == status
     assert [name for name in os.listdir(tmp_path) if name != "__pycache__"] == ["job.py"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MindSpore compiles kernels with such processes on Linux only")
+def test_the_kernel_compiler_can_be_terminated(tmp_path, monkeypatch):
+    """It ends its own processes so, and would wait for them for ever: seen at one new kernel of ten."""
+    monkeypatch.setenv("MS_COMPILER_CACHE_PATH", str(tmp_path / "kernels"))
+    (tmp_path / "job.py").write_text(START.format(root=str(ROOT)) + KERNEL_COMPILER)
+    process = start(tmp_path, "job.py")
+    assert process.stdout.readline() == "ready\n"
+    (compiler,) = psutil.Process(process.pid).children()
+    assert "kernel_build" in " ".join(compiler.cmdline())
+    assert [blocks(compiler, number) for number in (signal.SIGINT, signal.SIGTERM)] == [1, 0]
+    assert [blocks(process, number) for number in (signal.SIGINT, signal.SIGTERM)] == [1, 1]
+    process.terminate()
+    assert process.communicate(timeout=PATIENCE_SECONDS) == ("", ENDS[1][2])
+    assert psutil.wait_procs([compiler], timeout=PATIENCE_SECONDS)[1] == []
 
 
 @pytest.mark.parametrize("script", ["benchmark", "convert", "evaluate", "export", "preprocess", "separate", "train"])
@@ -116,7 +151,7 @@ def test_while_a_script_is_being_imported(tmp_path, script):
     while process.poll() is None and not blocks(process, signal.SIGINT):
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "interrupted\n")
+    assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "interrupted\n")
     assert process.returncode == 130
 
 
@@ -126,7 +161,7 @@ def test_what_is_ignored_stays_ignored(tmp_path):
     process = start(tmp_path, "-c", body + "print('ready', flush=True)\ntime.sleep(1)\nprint('done')")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=20) == ("done\n", "")
+    assert process.communicate(timeout=PATIENCE_SECONDS) == ("done\n", "")
     assert process.returncode == 0
 
 
@@ -138,6 +173,6 @@ def test_training_between_two_checkpoints(tmp_path, index, number, status, line)
     while process.poll() is None and not (folder / "last.ckpt").exists():
         time.sleep(0.05)
     process.send_signal(number)
-    assert process.communicate(timeout=20)[1].endswith(line)
+    assert process.communicate(timeout=PATIENCE_SECONDS)[1].endswith(line)
     assert process.returncode == status
     assert not [name for name in os.listdir(folder) if "partial" in name]

@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import PATIENCE_SECONDS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 import sys, time
 import tensorboardX.record_writer as record_writer
@@ -36,7 +35,11 @@ run(main)
 def test_a_full_disk_is_one_line(tmp_path, when):
     pytest.importorskip("tensorboardX")
     found = subprocess.run(
-        [sys.executable, "-c", CODE, tmp_path / "events", when], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", CODE, tmp_path / "events", when],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     if when == "never":
         assert (found.returncode, found.stdout + found.stderr) == (0, "")

@@ -6,19 +6,17 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PATIENCE_SECONDS, ROOT
 from small_training import command, history
 
 import train
 from network.checkpoint import read_checkpoint
 
-ROOT = Path(__file__).resolve().parents[2]
 # Five examples: a batch of four, and one that leaves nothing for the second rank. The gradient is clipped at each step.
 STEPS = ["--segment", "0.5", "--max_norm", "1"]
-PATIENCE_SECONDS = 240  # for ranks to start, on a machine that does other things too
 
 
 class Job:
@@ -48,6 +46,12 @@ class Job:
             self.process.wait()
         return self.process.returncode, self.output.read_text(errors="replace")
 
+    def wait_for(self, file):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not file.exists() and self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert file.exists(), self.output.read_text(errors="replace")
+
     def process_of(self, rank):
         return int(re.search(r"process (\d+)", (self.logs / f"rank_{rank}.log").read_text())[1])
 
@@ -76,13 +80,11 @@ def test_two_ranks_equal_one_process_with_the_double_batch(index, tmp_path, more
 def test_a_killed_rank_ends_the_job_with_its_name_and_the_job_goes_on(index, tmp_path):
     options = command(index, tmp_path / "run", *STEPS)
     job = Job(tmp_path, *options, "--epochs", "100000")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (tmp_path / "run" / "last.ckpt").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    job.wait_for(tmp_path / "run" / "last.ckpt")
     victim = job.process_of(1)
     others = [victim, job.process_of(0)]
     os.kill(victim, signal.SIGKILL)
-    status, output = job.end(60)
+    status, output = job.end()
     assert status == 1
     assert re.search(rf"^error: rank 1 \(process {victim}\) was killed by signal 9, .*rank_1\.log", output, re.M)
     for process in others:
@@ -94,6 +96,21 @@ def test_a_killed_rank_ends_the_job_with_its_name_and_the_job_goes_on(index, tmp
     assert f"{epochs} epochs and 0 steps are done" in output
     assert len(history(tmp_path / "run")) == epochs + 1
     assert (tmp_path / "distribute.1" / "rank_1.log").exists()
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_half_a_minute_late_is_waited_for(index, tmp_path):
+    """As where it compiles for longer than the others, or its machine does other things."""
+    job = Job(tmp_path, *command(index, tmp_path / "run", *STEPS, "--epochs", "60"))
+    job.wait_for(tmp_path / "run" / "last.ckpt")
+    late = job.process_of(1)
+    os.kill(late, signal.SIGSTOP)
+    epochs = len(history(tmp_path / "run"))
+    time.sleep(35)
+    os.kill(late, signal.SIGCONT)
+    status, output = job.end()
+    assert status == 0, output
+    assert epochs < len(history(tmp_path / "run")) == 60
 
 
 @pytest.mark.slow
