@@ -1,5 +1,6 @@
 """What many tests share: material, the device, small corpora; and a word about the tests that were left out."""
 
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def pytest_terminal_summary(terminalreporter, config):
     left_out = config.stash.get(SLOW_ONES_LEFT_OUT, 0)
     if left_out and "not slow" in config.getoption("markexpr"):
         terminalreporter.write_line(f"left out {left_out} slower tests; with them: bash scripts/run_tests.sh --all")
+
+
+def heed_signals():
+    """For `preexec_fn`: heed what this process may ignore, Ctrl-C started in the background and hang-ups under nohup."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

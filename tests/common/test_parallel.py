@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 import pytest
-from conftest import PATIENCE_SECONDS, ROOT
+from conftest import PATIENCE_SECONDS, ROOT, heed_signals
 
 from common.errors import UserError
 from common.parallel import map_in_processes
@@ -101,7 +101,12 @@ def script(tmp_path):
     path = tmp_path / "script.py"
     path.write_text(SCRIPT.format(root=str(ROOT)))
     process = subprocess.Popen(
-        [sys.executable, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_signals,
     )
     assert [process.stdout.readline() for _ in range(4)] == ["imported\n", *["done\n"] * 3]
     children = psutil.Process(process.pid).children(recursive=True)

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from conftest import PATIENCE_SECONDS, ROOT
+from conftest import PATIENCE_SECONDS, ROOT, heed_signals
 from small_training import command
 
 ENDS = [
@@ -94,9 +94,9 @@ RUN_PROCESSES = (
 
 
 def start(folder, *arguments):
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_signals)
 
 
 def blocks(process, number):
