@@ -34,7 +34,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def heed_signals():
-    """For `preexec_fn`: heed what this process may ignore, Ctrl-C started in the background and hang-ups under nohup."""
+    """For `preexec_fn`: heed what this process may ignore: Ctrl-C in the background, hang-ups under nohup."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
