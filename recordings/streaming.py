@@ -11,7 +11,8 @@ The output lags a hop behind the input: each sample lies in two frames, the seco
 import numpy as np
 
 from common.errors import UserError
-from network.in_numpy import FRAMES_AT_ONCE, NumpyNetwork
+from network.in_numpy import NumpyNetwork
+from network.numpy_layers import FRAMES_AT_ONCE
 from network.options import frame_count
 
 

@@ -12,9 +12,9 @@ from test_model import (
     pynative,  # noqa: F401, a fixture for all tests here: many shapes would be compiled
 )
 
-import network.in_numpy as in_numpy
 from common.errors import UserError
 from model import ConvTasNet
+from network import numpy_layers
 from network.checkpoint import write_checkpoint
 from network.in_numpy import NumpyNetwork, load_in_numpy
 from network.options import NetworkOptions
@@ -49,7 +49,7 @@ def require_equal(found, wanted):
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
 def test_what_the_graph_gives(options, monkeypatch):
     net = network(**options)
-    monkeypatch.setattr(in_numpy, "FRAMES_AT_ONCE", 32)  # so that there are many parts, and dilations across them
+    monkeypatch.setattr(numpy_layers, "FRAMES_AT_ONCE", 32)  # so that there are many parts, and dilations across them
     mixture = noise(4 * 170 + 3)
     require_equal(NumpyNetwork.of(net)(mixture), expected(net, mixture))
 
@@ -88,12 +88,15 @@ def test_again_and_whatever_was_separated_before():
     np.testing.assert_array_equal(separate(mixture), first)
 
 
-def test_many_frames_lose_no_digits():
-    """Against weights of 64 bits, with which products and sums have as many."""
-    separate, mixture = NumpyNetwork.of(network(norm_type="gLN")), noise(200_000)
-    wide = {name: weight.astype(np.float64) for name, weight in separate.weights.items()}
-    reference = NumpyNetwork(separate.options, 8000, wide)(mixture)
-    require_equal(separate(mixture), reference.astype(np.float32))
+@pytest.mark.parametrize("offset", [0, 3, 40])
+def test_statistics_of_many_frames_lose_no_digits(offset):
+    x = np.random.default_rng(0).standard_normal((200_000, 8), np.float32) + np.float32(offset)
+    norm = numpy_layers.GlobalNorm({"gain": np.ones(8, np.float32), "bias": np.zeros(8, np.float32)})
+    y, gain, shift = norm.of_whole(x)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(gain, 1 / wide.std(), rtol=1e-6)
+    np.testing.assert_allclose(shift, -wide.mean() / wide.std(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(y, x)
 
 
 def test_a_checkpoint_is_read_without_mindspore(tmp_path):

@@ -16,7 +16,8 @@ import separate
 from common.errors import UserError
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
-from network.in_numpy import FRAMES_AT_ONCE, NumpyNetwork
+from network.in_numpy import NumpyNetwork
+from network.numpy_layers import FRAMES_AT_ONCE
 from network.options import NetworkOptions
 from recordings.streaming import Streamer
 
