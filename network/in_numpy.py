@@ -28,7 +28,7 @@ from network.numpy_layers import (
 from network.options import NetworkOptions, frame_count
 
 if TYPE_CHECKING:
-    from model import ConvTasNet  # brings MindSpore
+    from mindspore import nn
 
 
 class NumpyNetwork:
@@ -47,8 +47,8 @@ class NumpyNetwork:
         self.separator = Separator(_below(weights, "separator"), options)
 
     @classmethod
-    def of(cls, net: "ConvTasNet") -> "NumpyNetwork":
-        """The same network as one of MindSpore's, whose weights are copied."""
+    def of(cls, net: "nn.Cell") -> "NumpyNetwork":
+        """The same network as a model.ConvTasNet, whose weights are copied."""
         weights = {name: parameter.asnumpy().copy() for name, parameter in net.parameters_and_names()}
         return cls(net.options, net.sample_rate, weights)
 
