@@ -6,6 +6,7 @@
     python benchmark.py --what evaluate         # what the metrics add to separating 100 mixtures
     python benchmark.py --what equal            # mixtures of 100 lengths, and of one
     python benchmark.py --what separate --seconds 60 300 600 --batch 1 --rounds 1 --warmup 1    # recordings
+    python benchmark.py --what start --seconds 4 60 --batch 1 --peer PEER.py    # separate.py from its start to its end
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
     python benchmark.py --what stream --rounds 1000 --causal 1 --norm_type cgLN     # chunks of a stream, on one core
     python benchmark.py --chart speed.png --results speed.jsonl
@@ -14,6 +15,8 @@ Ours and the peer are processes of their own: `benchmark.py --serve`, or the pee
 {"ready": true, "parameters": ...} once warm, then runs a round for each line of standard input and prints
 {"seconds": ...}. They are asked in turn (A B A B ...), so that whatever else the machine does meets both, and their
 times are compared pair by pair. The peer knows the options N, L, B, H, P, X, R and C.
+
+With --what start both are started anew for each round instead, the peer as `PEER RECORDING.wav FOLDER`.
 
 Prints a table and, as the last line, all that was measured as JSON.
 """
@@ -42,6 +45,7 @@ from tqdm import tqdm
 
 from benchmarks.chart import draw_chart
 from benchmarks.parties import compare, time_in_turn
+from benchmarks.starts import SAMPLE_RATE, time_starts
 from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, straight_lines
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
@@ -91,6 +95,10 @@ def check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--warmup {args.warmup}: must be at least 1, since the first round compiles")
     if len(args.seconds) > 1 and (args.serve or args.what == "data"):
         raise UserError(f"--seconds {args.seconds[1]:g}: --serve and --what data take one length only")
+    if args.serve and args.what == "start":
+        raise UserError("--serve: a start is over when it is timed; leave it out for --what start")
+    if args.what == "start" and (NetworkOptions.of(args), args.sample_rate) != (NetworkOptions(), SAMPLE_RATE):
+        raise UserError("--what start: times the weights that come along; leave the network's options out")
     if args.serve and args.what == "data":
         raise UserError("--serve: does not time the input pipeline; leave it out for --what data")
     if args.what == "data" and args.rounds < 2:
@@ -106,7 +114,9 @@ def check_peer(args: argparse.Namespace) -> None:
         if args.peer_python or args.engine != "eager":
             raise UserError("--peer_python, --engine: they are for a peer; name its program with --peer")
         return
-    if args.what not in ("forward", "step"):
+    if args.what == "start" and args.batch > 1:
+        raise UserError(f"--batch {args.batch}: a peer is given one recording; take --batch 1, or leave --peer out")
+    if args.what not in ("forward", "step", "start"):
         raise UserError(f"--what {args.what}: is not compared with a peer; leave --peer out")
     if not os.path.isfile(args.peer):
         raise UserError(f"--peer {args.peer}: no such file; give the peer's program")
@@ -183,7 +193,10 @@ def measure_lengths(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for seconds in args.seconds:
         label = f"{args.what}, {args.batch} x {seconds:g} s"
-        parties = time_in_turn(commands(args, seconds), args.rounds, label, args.batch * seconds)
+        if args.what == "start":
+            parties = time_starts(args, seconds)
+        else:
+            parties = time_in_turn(commands(args, seconds), args.rounds, label, args.batch * seconds)
         ratio = compare(*parties.values()) if len(parties) == 2 else None
         rows.append({"seconds": seconds, "parties": parties, "ratio": ratio})
     print_rows(rows, args)

@@ -270,20 +270,20 @@ POSITIONAL = ("files", "in_file", "out_file")
 
 BENCHMARK = {
     "what": dict(
-        choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "data", "stream"),
+        choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "start", "data", "stream"),
         default="forward",
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
         " products alone; network: separating 100 mixtures of 100 lengths; evaluate: that, and with SI-SNR and SDR"
-        " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; data: reading"
-        " training batches; stream: a causal network on one core, a chunk of a stream a round",
+        " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; start: whole"
+        " processes of separate.py; data: reading training batches; stream: chunks of one, causal, on one core",
     ),
-    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate: recordings"),
+    "batch": dict(type=int, default=2, help="mixtures in a batch; of separate, start: recordings"),
     "seconds": dict(
         type=float, nargs="+", default=[4.0], help="of a mixture, of evaluate on average; several are timed one by one"
     ),
     "chunk": dict(type=float, default=20.0, help="milliseconds of a chunk of stream"),
     "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs; of stream: chunks"),
-    "warmup": dict(type=int, default=2, help="rounds before those, the first of which compiles"),
+    "warmup": dict(type=int, default=2, help="rounds before those; the first may compile"),
     "peer": dict(default=None, metavar="FILE", help="program to time in turn with ours, such as torch_baseline.py"),
     "peer_python": dict(default=None, metavar="FILE", help="Python that runs the peer; default: this one"),
     "engine": dict(choices=("eager", "compile"), default="eager", help="how the peer runs its network"),

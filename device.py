@@ -4,6 +4,7 @@ Scripts import it before anything that brings MindSpore, which reads some of the
 """
 
 import atexit
+import glob
 import os
 import shutil
 import tempfile
@@ -13,8 +14,15 @@ from functools import cache
 # spin for some milliseconds after each product, on the cores that the others wait for: a forward pass on two cores
 # takes 1.1 s with that and 0.65 s without.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# numpy 1.26 does not know processors that are younger than it, and computes their matrix products as on one of 2004: in
+# four times the time. So it is told by what the processor can do.
+if "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
+    with open("/proc/cpuinfo") as _file:
+        _can = set(next((line for line in _file if line.startswith("flags")), "").split())
+    if {"avx2", "fma"} <= _can:
+        _newer = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= _can
+        os.environ["OPENBLAS_CORETYPE"] = "SkylakeX" if _newer else "Haswell"
 
-import mindspore as ms
 import numpy as np
 
 from common.errors import UserError, first_line
@@ -33,6 +41,8 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
     Returns the device's name. Raises UserError if MindSpore cannot use it, DEVICE_ID is not a number, or numpy is one
     that MindSpore cannot use.
     """
+    import mindspore as ms  # takes seconds, and some of what imports this module does without it
+
     if int(np.__version__.split(".")[0]) >= 2:
         raise UserError(
             f"numpy {np.__version__}: MindSpore {ms.__version__} fails with it in the middle of the work;"
@@ -57,13 +67,18 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
         os.environ.setdefault("MS_DEV_GRAPH_KERNEL_FLAGS", "--opt_level=2")
         # Where that compiler may read its own table of tilings; without it, it prints that it may not.
         os.environ.setdefault("AKG_WHITE_LIST_PATH", os.path.dirname(ms.__file__))
-    os.environ.setdefault("MS_COMPILER_CACHE_PATH", _cache_folder())
+    os.environ.setdefault("MS_COMPILER_CACHE_PATH", _cache_folder(ms.__version__))
     return target
 
 
-def _cache_folder() -> str:
+def has_accelerator() -> bool:
+    """Whether this machine has a card that MindSpore may be able to use, as far as Linux's list of devices tells."""
+    return bool(glob.glob("/dev/davinci[0-9]*") or glob.glob("/dev/nvidia[0-9]*"))
+
+
+def _cache_folder(version: str) -> str:
     """Where compiled kernels are kept for the next start; MindSpore would put them into the working directory."""
-    folder = os.path.join(_XDG_CACHE, "conv-tasnet", f"mindspore-{ms.__version__}")
+    folder = os.path.join(_XDG_CACHE, "conv-tasnet", f"mindspore-{version}")
     return folder if _can_be_written(folder) else _temporary_folder()
 
 

@@ -16,11 +16,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, nn, ops
 
-from common.numbers import ceil_div
 from network.checkpoint import read_checkpoint, restore
 from network.layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, before, between, uniform
 from network.norms import NORMS
-from network.options import NetworkOptions
+from network.options import NetworkOptions, frame_count
 
 
 class Encoder(nn.Cell):
@@ -194,16 +193,6 @@ class ConvTasNet(nn.Cell):
         masks = self.separator(w, frame_mask, mixture_masks)  # [M, K, C, N]
         estimates = self.decoder(w.reshape(M, K, 1, -1) * masks, T)  # [M, C, T]
         return estimates * sample_mask.reshape(M, 1, T)
-
-
-def frame_count(samples: int | ms.Tensor, hop: int, padding: str) -> int | ms.Tensor:
-    """Frames K, at least one, of so many samples: a number, or a float tensor of them, with one result for each."""
-    if padding == "both":
-        return ceil_div(samples, hop) + 1
-    whole_hops = samples // hop if padding == "none" else ceil_div(samples, hop)
-    if isinstance(samples, int):
-        return whole_hops - 1 + 2 // (whole_hops + 1)  # at least 1, without a branch: an export may leave T open
-    return ops.maximum(whole_hops - 1, 1.0)
 
 
 def overlap_add(frames: ms.Tensor) -> ms.Tensor:

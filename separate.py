@@ -27,7 +27,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 
-from device import set_device
+from device import has_accelerator, set_device
 
 import numpy as np
 
@@ -35,10 +35,10 @@ from common.audio import AudioInfo
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from config import SEPARATION
-from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
+from network.in_numpy import load_in_numpy
 from recordings.inputs import STANDARD_STREAM, find_files, output_paths
-from recordings.pieces import piece_length, separate_in_pieces
+from recordings.pieces import Network, piece_length, separate_in_pieces
 from recordings.resampling import at_rate
 from recordings.separation import separate_files, separate_standard_input, separate_stream
 
@@ -79,17 +79,22 @@ def check_options(args: Namespace) -> None:
     require_positive(args, "chunk")
 
 
-def load_network(args: Namespace) -> ConvTasNet:
-    """The network that separates, on its device."""
-    set_device(args.device_target, args.device_id)
-    return load_model(path_or_shipped(args.model_path, causal=args.streaming))
+def load_network(args: Namespace) -> Network:
+    """The network that separates: on an accelerator a compiled graph, on a CPU plain numpy, and so for a stream."""
+    path = path_or_shipped(args.model_path, causal=args.streaming)
+    may_be_graph = not args.streaming and (args.device_target or has_accelerator())
+    if may_be_graph and args.device_target != "CPU" and set_device(args.device_target, args.device_id) != "CPU":
+        from model import load_model  # MindSpore takes seconds to import
+
+        return load_model(path)
+    return load_in_numpy(path)
 
 
-def separate(net: ConvTasNet, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Separate a recording that is in memory.
 
     Args:
-        net: from `model.load_model`, for C speakers.
+        net: from `in_numpy.load_in_numpy` or `model.load_model`, for C speakers.
         samples: one channel, float32 [T].
         sample_rate: of the samples, in Hz; they are resampled to the network's rate and back.
 

@@ -21,8 +21,9 @@ from mindspore import Parameter, nn, ops
 from config import TRAINING
 from evaluation.evaluator import evaluate, separated
 from evaluation.packing import packed_batches
-from model import ConvTasNet, frame_count, parameter_count
-from network.options import NetworkOptions
+from model import ConvTasNet, parameter_count
+from network.in_numpy import NumpyNetwork
+from network.options import NetworkOptions, frame_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from recordings.inputs import output_paths
 from recordings.separation import separate_files
@@ -113,6 +114,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
 def separation(args: argparse.Namespace) -> Workload:
     """What separate.py does with `args.batch` recordings of noise, one by one, from files to files."""
     net = make_network(args).set_train(False)
+    separates = NumpyNetwork.of(net) if ms.get_context("device_target") == "CPU" else net
     folder = tempfile.TemporaryDirectory()
     files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
     second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
@@ -123,7 +125,8 @@ def separation(args: argparse.Namespace) -> Workload:
 
     def work():
         with redirect_stdout(sys.stderr):  # standard output is for what `serve` prints
-            separate_files(net, output_paths(files, folder.name, args.C, overwrite=True), channel=1, encoding=None)
+            outputs = output_paths(files, folder.name, args.C, overwrite=True)
+            separate_files(separates, outputs, channel=1, encoding=None)
 
     return work, {"parameters": parameter_count(net)}
 
@@ -131,7 +134,7 @@ def separation(args: argparse.Namespace) -> Workload:
 def streaming(args: argparse.Namespace) -> Workload:
     """The next chunk of an endless stream of noise through a causal network."""
     net = make_network(args).set_train(False)
-    streamer = Streamer(net)
+    streamer = Streamer(NumpyNetwork.of(net))
     chunk = 0.1 * np.random.default_rng(0).standard_normal(round(args.chunk * args.sample_rate / 1000), np.float32)
     return lambda: streamer.push(chunk), {"parameters": parameter_count(net), "delay_ms": streamer.delay_ms}
 

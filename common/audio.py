@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from common.errors import UserError
 from common.files import whole_file
@@ -126,14 +125,14 @@ def resampled(
     sample_rate: int,
     start: int,
     length: int,
-    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_poly,
+    resample: Callable[[np.ndarray, int, int], np.ndarray] | None = None,
     reach: int = 10,
 ) -> np.ndarray:
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
     `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
-    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples; a sample that
-    it gives depends on so many samples of the lower rate to each side, `reach`.
+    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples, None as
+    LibriMix does; a sample that it gives depends on so many samples of the lower rate to each side, `reach`.
 
     Returns float32 [length] or [length, channels].
     """
@@ -146,6 +145,9 @@ def resampled(
     stop = min(info.frames, ceil_div((start + length) * down, up) + margin)
     samples = read(first, stop)
     if up != down:
+        if resample is None:
+            from scipy.signal import resample_poly as resample  # takes half a second, for other rates alone
+
         samples = resample(samples, up, down)
     offset = start - first * up // down
     return np.ascontiguousarray(samples[offset : offset + length])

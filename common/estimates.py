@@ -1,7 +1,6 @@
 """What separated signals lack: their order, and their levels; that they are numbers at all, and no silence."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from common.errors import UserError
 
@@ -22,6 +21,8 @@ def best_permutation(values: np.ndarray) -> np.ndarray:
 
     Returns int [C]: the estimate, from 0, of each source.
     """
+    from scipy.optimize import linear_sum_assignment  # a tenth of a second, for what has several pieces
+
     return linear_sum_assignment(values, maximize=True)[1]
 
 

@@ -16,10 +16,11 @@ from evaluation.metrics import measure, si_snr, without_values
 from evaluation.packing import packed_batches
 from evaluation.scores import Scores, Values
 from model import ConvTasNet
+from network.in_numpy import NumpyNetwork
 
 
 def evaluate(
-    net: ConvTasNet,
+    net: ConvTasNet | NumpyNetwork,
     index: Index,
     batch_size: int = 1,
     num_workers: int = 1,
@@ -28,7 +29,8 @@ def evaluate(
     """Separate every mixture of an index and measure the result, in other processes.
 
     Args:
-        net: model.ConvTasNet, or what takes mixtures [M, T], lengths and starts [M, U] as it does, and has `options`.
+        net: model.ConvTasNet, or what takes mixtures [M, T], lengths and starts [M, U] as it does, and has `options`;
+            or NumpyNetwork, which takes mixtures one by one.
         index: the test set, of C sources in a mixture.
         batch_size: rows of mixtures separated at once; it changes the speed only.
         num_workers: threads that read files.
@@ -78,7 +80,7 @@ def measure_apart(
 
 
 def separate_mixtures(
-    net: ConvTasNet, index: Index, numbers: Sequence[int], batch_size: int = 1, num_workers: int = 1
+    net: ConvTasNet | NumpyNetwork, index: Index, numbers: Sequence[int], batch_size: int = 1, num_workers: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Separate a few mixtures of an index as `evaluate` does, in batches of its shape, which is not compiled anew.
 
@@ -100,12 +102,13 @@ def separate_mixtures(
     return [found[number] for number in numbers]
 
 
-def separated(net: ConvTasNet, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def separated(net: ConvTasNet | NumpyNetwork, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Separate `batches` of packing.py. Yields mixture [T], sources [C, T] and estimates [C, T] of each mixture."""
-    for mixture, lengths, starts, sources in batches:
-        estimates = net(mixture, lengths, starts)  # [M, C, T]
-        mixture, sources, estimates = (tensor.asnumpy() for tensor in (mixture, sources, estimates))
-        lengths, starts = lengths.asnumpy(), starts.asnumpy()  # [M, U]
+    one_by_one = isinstance(net, NumpyNetwork)
+    for batch in batches:
+        estimates = None if one_by_one else net(*batch[:3]).asnumpy()  # [M, C, T]
+        mixture, lengths, starts, sources = (tensor.asnumpy() for tensor in batch)  # lengths, starts: [M, U]
         for m, u in np.argwhere(lengths > 0):
             stretch = slice(starts[m, u], starts[m, u] + lengths[m, u])
-            yield mixture[m, stretch], sources[m, :, stretch], estimates[m, :, stretch]
+            found = net(mixture[m, stretch]) if one_by_one else estimates[m, :, stretch]
+            yield mixture[m, stretch], sources[m, :, stretch], found

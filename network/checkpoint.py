@@ -4,7 +4,11 @@ Beside the parameters stand, as strings, `network` (JSON of options.NetworkOptio
 and `progress` (JSON: where a training run stood). The network's parameters have names such as
 `separator.bottleneck.weight`; those of the optimiser begin with `optimizer.`. The file ends with MindSpore's CRC-32 of
 all that stands before, which files of earlier versions lack.
+
+They are written by MindSpore, and read without it: importing it takes longer than separating a short recording.
 """
+
+from __future__ import annotations
 
 import functools
 import hashlib
@@ -12,20 +16,22 @@ import json
 import math
 import os
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import mindspore as ms
 import numpy as np
 from google.protobuf.message import DecodeError
-from mindspore import nn
-from mindspore.train.checkpoint_pb2 import Checkpoint as StoredCheckpoint
 
 from common.errors import UserError, first_line
 from common.files import whole_file
+from network.checkpoint_message import CheckpointMessage
 from network.options import NetworkOptions
+
+if TYPE_CHECKING:
+    import mindspore as ms
+    from mindspore import nn
 
 # Weights that come with the project; checkpoints/README.md describes their data, training and results.
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "checkpoints")
@@ -41,7 +47,7 @@ class Checkpoint:
     options: NetworkOptions
     sample_rate: int
     progress: dict
-    parameters: dict[str, ms.Parameter]
+    parameters: dict[str, np.ndarray]
 
 
 def write_checkpoint(
@@ -69,12 +75,14 @@ def publish(source: str | os.PathLike, target: str | os.PathLike) -> None:
 
     Raises UserError as `read_checkpoint` and `write_checkpoint` do, and if a number is too large for float16.
     """
+    import mindspore as ms
+
     checkpoint = read_checkpoint(source)
     parameters = []
     for name, parameter in checkpoint.parameters.items():
         if not is_memory(name):
             with np.errstate(over="ignore"):
-                half = parameter.asnumpy().astype(np.float16)
+                half = parameter.astype(np.float16)
             if not np.isfinite(half).all():
                 raise UserError(
                     f"{source}: {name} has numbers beyond 65504, the largest of float16; copy the file instead"
@@ -91,6 +99,8 @@ def _write(
     parameters: Iterable[tuple[str, ms.Tensor]],
 ) -> None:
     """Write a checkpoint of pairs of a name and a parameter or tensor."""
+    import mindspore as ms
+
     description = {
         "network": options.to_json(),
         "sample_rate": str(sample_rate),
@@ -116,11 +126,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"{path}: no such checkpoint")
     if not path.endswith(".ckpt"):
         raise UserError(f"{path}: checkpoints are named .ckpt; PyTorch's weights go through convert.py first")
-    _check_bytes(path)
-    try:
-        contents = ms.load_checkpoint(path)
-    except (ValueError, RuntimeError, OSError):
-        raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
+    contents = _contents(path, _checked_bytes(path))
     try:
         options = NetworkOptions.from_json(contents.pop("network"))
         sample_rate = int(contents.pop("sample_rate"))
@@ -129,15 +135,18 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         raise UserError(f"{path}: states a network that cannot be ({first_line(error)}); take another file") from None
     except (KeyError, TypeError, ValueError, RecursionError, SystemError):  # the last for text beyond Unicode
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
-    are_arrays = all(isinstance(parameter, ms.Tensor) for parameter in contents.values())
+    are_arrays = all(isinstance(parameter, np.ndarray) for parameter in contents.values())
     if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote")
     _check_sizes(path, options, contents)
     return Checkpoint(options, sample_rate, progress, contents)
 
 
-def _check_bytes(path: str) -> None:
-    """Raise UserError for what PyTorch wrote, and if a file's bytes are not those that its checksum was taken of."""
+def _checked_bytes(path: str) -> bytes:
+    """A file's bytes without its checksum.
+
+    Raises UserError for what PyTorch wrote, and if they are not those that the checksum was taken of.
+    """
     try:
         with open(path, "rb") as file:
             contents = memoryview(file.read())
@@ -153,7 +162,7 @@ def _check_bytes(path: str) -> None:
         is_whole = _is_as_its_card_says(path, contents)
     if not is_whole:
         raise UserError(f"{path}: damaged, its checksum is another; copy it again or take an earlier one")
-    _check_lengths(path, bytes(body if has_checksum else contents))
+    return bytes(body if has_checksum else contents)
 
 
 def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
@@ -175,29 +184,34 @@ def _say_that_it_has_none(path: str) -> None:
     print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
 
 
-def _check_lengths(path: str, contents: bytes) -> None:
-    """Raise UserError unless each array has the bytes that its shape needs: MindSpore would read beyond its end."""
-    held, needed = Counter(), {}
+def _contents(path: str, stored: bytes) -> dict[str, str | np.ndarray]:
+    """The texts and arrays of a checkpoint, by name. Raises UserError if an array has not the bytes of its shape."""
+    contents, parts = {}, {}
     try:
-        for element in StoredCheckpoint.FromString(contents).value:
-            array = element.tensor
-            if array.tensor_type != "str":
-                held[element.tag] += len(array.tensor_content)  # large ones are stored in slices
-                needed[element.tag] = math.prod(array.dims) * np.dtype(array.tensor_type.lower()).itemsize
+        for element in CheckpointMessage.FromString(stored).value:
+            name, array = element.tag, element.tensor
+            if array.tensor_type == "str":
+                contents[name] = array.tensor_content.decode("utf-32-le")  # as numpy keeps text
+            else:  # large ones are stored in slices
+                shape, kind, held = parts.get(name, (tuple(array.dims), np.dtype(array.tensor_type.lower()), []))
+                parts[name] = shape, kind, [*held, array.tensor_content]
     except (DecodeError, TypeError, ValueError):  # ValueError: a name that is not UTF-8
         raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
-    for name, length in needed.items():
-        if held[name] != length:
-            raise UserError(f"{path}: damaged, {name} has {held[name]} bytes, and its shape needs {length}")
+    for name, (shape, kind, held) in parts.items():
+        length, needed = sum(map(len, held)), math.prod(shape) * kind.itemsize
+        if length != needed:
+            raise UserError(f"{path}: damaged, {name} has {length} bytes, and its shape needs {needed}")
+        contents[name] = np.frombuffer(b"".join(held), kind).reshape(shape)
+    return contents
 
 
-def _check_sizes(path: str, options: NetworkOptions, parameters: Mapping[str, ms.Tensor]) -> None:
+def _check_sizes(path: str, options: NetworkOptions, parameters: Mapping[str, np.ndarray]) -> None:
     """Raise UserError unless a file's arrays are of the sizes that it states, before a network is built of these."""
-    for name, shape in options.shapes.items():
-        _array(parameters, name, shape, path)
     blocks = len({name.split(".")[2] for name in parameters if name.startswith("separator.blocks.")})
     if blocks != options.R * options.X:
         raise UserError(f"{path}: damaged, has {blocks} blocks, and its options say R {options.R}, X {options.X}")
+    for name, shape in options.shapes.items():
+        _array(parameters, name, shape, path)
 
 
 def path_or_shipped(path: str | None, causal: bool = False) -> str:
@@ -210,7 +224,7 @@ def path_or_shipped(path: str | None, causal: bool = False) -> str:
 
 
 def restore(
-    targets: Iterable[tuple[str, ms.Parameter]], parameters: Mapping[str, ms.Tensor], path: str | os.PathLike
+    targets: Iterable[tuple[str, ms.Parameter]], parameters: Mapping[str, np.ndarray], path: str | os.PathLike
 ) -> None:
     """Set parameters from a checkpoint's.
 
@@ -221,12 +235,13 @@ def restore(
 
     Raises UserError if one is missing or has another shape.
     """
+    import mindspore as ms
+
     for name, parameter in targets:
-        stored = _array(parameters, name, parameter.shape, path)
-        parameter.set_data(ms.Tensor(stored.asnumpy(), parameter.dtype))
+        parameter.set_data(ms.Tensor(_array(parameters, name, parameter.shape, path), parameter.dtype))
 
 
-def _array(parameters: Mapping[str, ms.Tensor], name: str, shape: tuple, path: str | os.PathLike) -> ms.Tensor:
+def _array(parameters: Mapping[str, np.ndarray], name: str, shape: tuple, path: str | os.PathLike) -> np.ndarray:
     """The array of a name. Raises UserError if it is missing or has another shape."""
     if name not in parameters:
         raise UserError(f"{path}: has no {name}; it is damaged, or from another version or another --optimizer")
@@ -240,7 +255,7 @@ def is_memory(name: str) -> bool:
     return name.startswith(("optimizer.", "ema."))
 
 
-def average_weights(paths: Sequence[str | os.PathLike]) -> dict[str, ms.Tensor]:
+def average_weights(paths: Sequence[str | os.PathLike]) -> dict[str, np.ndarray]:
     """The mean of each of the network's parameters over several checkpoints, by name.
 
     Raises UserError as `read_checkpoint` does.
@@ -249,5 +264,5 @@ def average_weights(paths: Sequence[str | os.PathLike]) -> dict[str, ms.Tensor]:
     for path in paths:
         for name, parameter in read_checkpoint(path).parameters.items():
             if not is_memory(name):
-                sums[name] = sums.get(name, 0) + parameter.asnumpy().astype(np.float64)
-    return {name: ms.Tensor((total / len(paths)).astype(np.float32)) for name, total in sums.items()}
+                sums[name] = sums.get(name, 0) + parameter.astype(np.float64)
+    return {name: (total / len(paths)).astype(np.float32) for name, total in sums.items()}

@@ -8,9 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from network import operators as op
+from network.options import BATCH_NORM_EPSILON, EPSILON
 
-EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
-BATCH_NORM_EPSILON = 1e-5
 ONE = Tensor(np.ones((1, 1, 1), np.float32))
 
 

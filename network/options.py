@@ -5,7 +5,11 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from common.errors import UserError
+from common.numbers import ceil_div
 from config import NETWORK
+
+EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
+BATCH_NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,35 @@ class NetworkOptions:
         return (reach + 2) * self.hop
 
     @property
-    def shapes(self) -> dict[str, tuple[int, int]]:
-        """Shapes of those of the network's weights that all sizes but X and R can be read off."""
-        shapes = {
-            "encoder.weight": (self.N, self.L),
-            "decoder.weight": (self.N, self.L),
-            "separator.bottleneck.weight": (self.B, self.N),
-            "separator.blocks.0.conv_in.weight": (self.H, self.B),
-            "separator.blocks.0.depthwise.weight": (self.P, self.H),
-            "separator.conv_masks.weight": (self.C * self.N, self.Sc or self.B),
-        }
-        return shapes | ({"separator.blocks.0.conv_skip.weight": (self.Sc, self.H)} if self.Sc else {})
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all the network's weights by the names that checkpoints give them."""
+        shapes = {"encoder.weight": (self.N, self.L), "decoder.weight": (self.N, self.L)}
+        shapes |= self._norm_shapes("separator.norm", self.first_norm, self.N)
+        shapes |= self._conv_shapes("separator.bottleneck", self.N, self.B)
+        shapes |= {"separator.prelu.slope": (1,)} if self.mask_prelu else {}
+        shapes |= self._conv_shapes("separator.conv_masks", self.Sc or self.B, self.C * self.N)
+        last = self.R * self.X - 1
+        for number in range(last + 1):
+            block = f"separator.blocks.{number}"
+            shapes |= self._conv_shapes(f"{block}.conv_in", self.B, self.H)
+            shapes |= {f"{block}.depthwise.weight": (self.P, self.H)}
+            shapes |= {f"{block}.depthwise.bias": (self.H,)} if self.bias else {}
+            for side in ("in", "out"):
+                shapes |= {f"{block}.prelu_{side}.slope": (1,)}
+                shapes |= self._norm_shapes(f"{block}.norm_{side}", self.norm_type, self.H)
+            if number < last or not self.Sc:
+                shapes |= self._conv_shapes(f"{block}.conv_residual", self.H, self.B)
+            if self.Sc:
+                shapes |= self._conv_shapes(f"{block}.conv_skip", self.H, self.Sc)
+        return shapes
+
+    def _conv_shapes(self, name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (outputs, inputs)} | ({f"{name}.bias": (outputs,)} if self.bias else {})
+
+    @staticmethod
+    def _norm_shapes(name: str, norm_type: str, channels: int) -> dict[str, tuple[int, ...]]:
+        kept = ("gain", "bias", *(("running_mean", "running_variance") if norm_type == "BN" else ()))
+        return {f"{name}.{each}": (channels,) for each in kept}
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "NetworkOptions":
@@ -96,3 +118,11 @@ class NetworkOptions:
         Raises TypeError, ValueError or RecursionError if it is of another kind, UserError if they cannot be honoured.
         """
         return cls(**json.loads(text))
+
+
+def frame_count(samples: int, hop: int, padding: str) -> int:
+    """Frames K, at least one, of so many samples: a number, or a float tensor of them, with one result for each."""
+    if padding == "both":
+        return ceil_div(samples, hop) + 1
+    whole_hops = samples // hop if padding == "none" else ceil_div(samples, hop)
+    return whole_hops - 1 + 2 // (whole_hops + 1)  # at least 1, without a branch: an export may leave T open

@@ -6,14 +6,19 @@ so there the order is taken that agrees best, and one piece is faded into the ot
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Union
 
-import mindspore as ms
 import numpy as np
 
 from common.estimates import best_permutation, mixture_gains, require_finite
 from common.numbers import ceil_div
-from model import ConvTasNet
+from network.in_numpy import NumpyNetwork
 from recordings.resampling import Reader
+
+if TYPE_CHECKING:
+    from model import ConvTasNet  # brings MindSpore
+
+Network = Union[NumpyNetwork, "ConvTasNet"]  # what separates: plain numpy, or a compiled graph
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
@@ -39,11 +44,11 @@ def padded_length(samples: int, sample_rate: int) -> int:
     return fixed
 
 
-def separate_in_pieces(net: ConvTasNet, read: Reader, samples: int, piece: int) -> Iterator[np.ndarray]:
+def separate_in_pieces(net: Network, read: Reader, samples: int, piece: int) -> Iterator[np.ndarray]:
     """Separate a recording piece by piece.
 
     Args:
-        net: from `model.load_model`, for C speakers.
+        net: from `in_numpy.load_in_numpy` or `model.load_model`, for C speakers.
         read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
         samples: length of the recording, T.
         piece: samples of a piece, from `piece_length`.
@@ -66,13 +71,18 @@ def piece_starts(samples: int, piece: int, overlap: int, hop: int) -> list[int]:
     return (np.ceil(np.linspace(0, samples - piece, count) / hop).astype(int) * hop).tolist()
 
 
-def estimate(net: ConvTasNet, mixture: np.ndarray, samples: int) -> np.ndarray:
-    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them."""
-    padded = np.zeros((1, samples), np.float32)
-    padded[0, : len(mixture)] = mixture
-    estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
+def estimate(net: Network, mixture: np.ndarray, samples: int) -> np.ndarray:
+    """The network's estimates [C, T] of one mixture [T], padded to so many samples where a graph computes them."""
+    if isinstance(net, NumpyNetwork):
+        estimates = net(mixture)
+    else:
+        import mindspore as ms  # seconds, for this alone
+
+        padded = np.zeros((1, samples), np.float32)
+        padded[0, : len(mixture)] = mixture
+        estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()[0, :, : len(mixture)].copy()
     require_finite(estimates)
-    return estimates[0, :, : len(mixture)].copy()
+    return estimates
 
 
 def join_pieces(

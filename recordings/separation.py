@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import temporary_folder
-from model import ConvTasNet
+from network.in_numpy import NumpyNetwork
 from recordings.inputs import (
     Recording,
     of_one_place,
@@ -19,25 +19,25 @@ from recordings.inputs import (
     stretch_reader,
 )
 from recordings.outputs import WaitingFile, WavStream, write_estimates
-from recordings.pieces import piece_length, separate_in_pieces
+from recordings.pieces import Network, piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
-def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
+def separate_standard_input(net: Network, channel: int | str, encoding: str | None) -> None:
     """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
     with temporary_folder() as folder:
         separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
 
 
 def separate_files(
-    net: ConvTasNet, outputs: dict[str, tuple[list[str], str | None]], channel: int | str, encoding: str | None
+    net: Network, outputs: dict[str, tuple[list[str], str | None]], channel: int | str, encoding: str | None
 ) -> None:
     """Separate files, and print where their estimates are.
 
     Args:
-        net: from `model.load_model`.
+        net: from `in_numpy.load_in_numpy` or `model.load_model`.
         outputs: where the estimates of each file go, from `inputs.output_paths`.
         channel: which one is separated, a number from 1, or "mix" for the mean of all.
         encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.
@@ -61,7 +61,7 @@ def separate_files(
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
 
-def separate_recordings(net: ConvTasNet, found: list[Recording], channel: int | str, encoding: str | None) -> int:
+def separate_recordings(net: Network, found: list[Recording], channel: int | str, encoding: str | None) -> int:
     """Separate recordings, and print where the estimates are.
 
     Returns how many could not be separated; raises UserError instead if there is only one.
@@ -84,7 +84,7 @@ def separate_recordings(net: ConvTasNet, found: list[Recording], channel: int | 
     return failed
 
 
-def print_changes(net: ConvTasNet, found: Iterable[Recording], channel: int | str) -> None:
+def print_changes(net: Network, found: Iterable[Recording], channel: int | str) -> None:
     """Print, once for all recordings, that they are resampled, and that channels are mixed."""
     rates = sorted({each.sample_rate for each in found} - {net.sample_rate})
     if rates:
@@ -94,7 +94,7 @@ def print_changes(net: ConvTasNet, found: Iterable[Recording], channel: int | st
 
 
 def separate_recording(
-    net: ConvTasNet, recording: Recording, channel: int | str, encoding: str | None, piece: int, progress: tqdm
+    net: Network, recording: Recording, channel: int | str, encoding: str | None, piece: int, progress: tqdm
 ) -> str:
     """Separate one recording in pieces of this length, and write its estimates and their picture, if it has one.
 
@@ -126,7 +126,7 @@ def where_written(recording: Recording, subtype: str, peak: float) -> str:
     return f"{recording.name}: {where}{note}"
 
 
-def separate_stream(net: ConvTasNet, chunk: float) -> None:
+def separate_stream(net: NumpyNetwork, chunk: float) -> None:
     """Separate standard input as it comes, `chunk` milliseconds at a time, onto standard output.
 
     Raises UserError if it is not wav of one channel at the network's rate, or has NaN or infinite samples.

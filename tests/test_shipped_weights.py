@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 import soundfile
@@ -18,6 +19,7 @@ from corpus.loading import load_index
 from evaluation.evaluator import evaluate
 from model import load_model
 from network.checkpoint import SHIPPED, path_or_shipped, read_checkpoint
+from network.in_numpy import load_in_numpy
 from network.options import NetworkOptions
 from preprocess import main as preprocess
 from training.schedule import check_training
@@ -92,11 +94,20 @@ def dev_set(shared, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_they_separate_speakers_that_they_never_heard(file, dev_set, device):
-    scores = evaluate(load_model(file), dev_set, batch_size=2)
+    scores = evaluate(load_in_numpy(file), dev_set, batch_size=2)
     mean = np.mean([each.means["si_snr"].improvement for each in scores])
     print(f"{file.stem}: {mean:.2f} dB")
     assert len(scores) == 20
     assert mean > LEAST_IMPROVEMENT[file.stem]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_plain_numpy_gives_what_the_graph_gives(file, dev_set, device):
+    mixture = np.float32(woman_and_man(dev_set)[0][:16000])
+    expected = load_model(file)(ms.Tensor(mixture[np.newaxis])).asnumpy()[0]
+    found = load_in_numpy(file)(mixture)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def begin_with(path: str, net: ConvTasNet) -> list[str]:
 
 
 def restore_fitting(
-    targets: Sequence[tuple[str, ms.Parameter]], parameters: dict[str, ms.Tensor], path: str
+    targets: Sequence[tuple[str, ms.Parameter]], parameters: dict[str, np.ndarray], path: str
 ) -> list[str]:
     """Set those parameters for which a checkpoint has one of the same name and shape; the others stay as they are.
 
@@ -60,8 +60,8 @@ def restore_fitting(
 
 
 def at_their_dilations(
-    parameters: dict[str, ms.Tensor], there: NetworkOptions, here: NetworkOptions
-) -> tuple[dict[str, ms.Tensor], list[int]]:
+    parameters: dict[str, np.ndarray], there: NetworkOptions, here: NetworkOptions
+) -> tuple[dict[str, np.ndarray], list[int]]:
     """`Checkpoint.parameters` for a network of other X or R: each block at the place of its repeat and dilation.
 
     Args:
@@ -85,14 +85,14 @@ def at_their_dilations(
     return moved, [number for number in numbers if number // here.X >= there.R or number % here.X >= there.X]
 
 
-def without_look_ahead(parameters: dict[str, ms.Tensor]) -> dict[str, ms.Tensor]:
+def without_look_ahead(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """`Checkpoint.parameters` for a causal network: each depthwise tap hears the frame that it heard before, and those
     that would look ahead are gone. The first taps, which now reach further back, begin with zeros.
     """
     moved = dict(parameters)
     for name, parameter in parameters.items():
         if name.endswith("depthwise.weight"):
-            taps = parameter.asnumpy()  # [P, H], from the earliest frame to the latest
+            taps = parameter  # [P, H], from the earliest frame to the latest
             ahead = len(taps) // 2
-            moved[name] = ms.Tensor(np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]]))
+            moved[name] = np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]])
     return moved

@@ -50,7 +50,7 @@ def test_network_and_progress_come_back(net, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["net.ckpt"]
     checkpoint = read_checkpoint(tmp_path / "net.ckpt")
     assert (checkpoint.options, checkpoint.sample_rate, checkpoint.progress) == (OPTIONS, 16000, progress)
-    np.testing.assert_array_equal(checkpoint.parameters["optimizer.moment"].asnumpy(), [1, 2])
+    np.testing.assert_array_equal(checkpoint.parameters["optimizer.moment"], [1, 2])
     loaded = load_model(tmp_path / "net.ckpt")
     assert (loaded.options, loaded.sample_rate, loaded.training) == (OPTIONS, 16000, False)
     stored = dict(loaded.parameters_and_names())
@@ -122,7 +122,7 @@ def test_file_of_an_earlier_version_is_read_with_a_word(net, written, capsys):
         after = read_checkpoint(written)
         assert (after.options, after.sample_rate, after.progress) == (OPTIONS, 16000, {})
         for name, parameter in before.parameters.items():
-            np.testing.assert_array_equal(after.parameters[name].asnumpy(), parameter.asnumpy())
+            np.testing.assert_array_equal(after.parameters[name], parameter)
     assert capsys.readouterr().out == (
         f"{written}: has no checksum, as files of earlier versions; damage would not be seen\n"
     )
@@ -232,7 +232,7 @@ def test_parameters_that_do_not_fit(net, written):
     checkpoint.parameters.pop("encoder.weight")
     with pytest.raises(UserError, match=r"net.ckpt: has no encoder\.weight"):
         restore(net.parameters_and_names(), checkpoint.parameters, written)
-    checkpoint.parameters["encoder.weight"] = ms.Parameter(ms.Tensor(np.zeros((2, 8), np.float32)))
+    checkpoint.parameters["encoder.weight"] = np.zeros((2, 8), np.float32)
     with pytest.raises(UserError, match=r"encoder\.weight has shape \(2, 8\), expected \(12, 8\)"):
         restore(net.parameters_and_names(), checkpoint.parameters, written)
 
@@ -260,7 +260,7 @@ def test_mean_of_weights(net, tmp_path):
     mean = average_weights([tmp_path / "a.ckpt", tmp_path / "b.ckpt"])
     assert mean.keys() == {name for name, _ in net.parameters_and_names()}
     for (name, one), (_, other) in zip(net.parameters_and_names(), first.parameters_and_names(), strict=True):
-        np.testing.assert_allclose(mean[name].asnumpy(), (one.asnumpy() + other.asnumpy()) / 2, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(mean[name], (one.asnumpy() + other.asnumpy()) / 2, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["missing/net.ckpt", "net.pth"])
@@ -278,7 +278,7 @@ def test_published_weights_are_half_as_large_and_all_that_is_needed(net, tmp_pat
     publish(tmp_path / "run.ckpt", tmp_path / "small.ckpt")
     checkpoint = read_checkpoint(tmp_path / "small.ckpt")
     assert (checkpoint.options, checkpoint.sample_rate, checkpoint.progress) == (OPTIONS, 16000, {})
-    assert all(parameter.dtype == ms.float16 for parameter in checkpoint.parameters.values())
+    assert all(parameter.dtype == np.float16 for parameter in checkpoint.parameters.values())
     loaded = dict(load_model(tmp_path / "small.ckpt").parameters_and_names())
     assert loaded.keys() == checkpoint.parameters.keys()
     for name, parameter in net.parameters_and_names():

@@ -16,8 +16,10 @@ import separate
 from common.errors import UserError
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
+from network.in_numpy import NumpyNetwork
+from network.numpy_layers import FRAMES_AT_ONCE
 from network.options import NetworkOptions
-from recordings.streaming import FRAMES_AT_ONCE, Streamer
+from recordings.streaming import Streamer
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +62,7 @@ def test_chunks_of_any_size_give_what_the_whole_gives(options):
     net = network(**options)
     mixture = noise(4 * (FRAMES_AT_ONCE + 50) + 3)
     expected = offline(net, mixture)
-    streamer = Streamer(net)
+    streamer = Streamer(NumpyNetwork.of(net))
     for sizes in ([len(mixture)], [160], [1, 7, 0, 40, 3]):
         found = stream(streamer, mixture, sizes)
         assert found.shape == expected.shape
@@ -72,13 +74,13 @@ def test_chunks_of_any_size_give_what_the_whole_gives(options):
 def test_short_streams(padding, samples):
     net = network(norm_type="cgLN", padding=padding)
     mixture = noise(samples)
-    np.testing.assert_allclose(stream(Streamer(net), mixture, [3]), offline(net, mixture), atol=1e-5)
+    np.testing.assert_allclose(stream(Streamer(NumpyNetwork.of(net)), mixture, [3]), offline(net, mixture), atol=1e-5)
 
 
 def test_output_lags_one_hop_and_no_more():
     """Once so many samples are in, all but the last hop is out, whatever the rest will be."""
     net = network(norm_type="cLN")
-    streamer = Streamer(net)
+    streamer = Streamer(NumpyNetwork.of(net))
     hop = net.options.hop
     assert streamer.delay_ms == 1000 * hop / 8000
     mixture = noise(50 * hop)
@@ -98,7 +100,7 @@ def size_of(thing):
 
 @pytest.mark.parametrize("norm_type", ["cLN", "cgLN"])
 def test_state_does_not_grow(norm_type):
-    streamer = Streamer(network(norm_type=norm_type))
+    streamer = Streamer(NumpyNetwork.of(network(norm_type=norm_type)))
     sizes = []
     for _ in range(3):
         for _ in range(20):
@@ -109,12 +111,12 @@ def test_state_does_not_grow(norm_type):
 
 def test_a_network_that_looks_ahead_is_refused():
     with pytest.raises(UserError, match="--causal 1"):
-        Streamer(ConvTasNet(NetworkOptions(N=12, L=8, B=6, H=8, X=1, R=1), 8000))
+        Streamer(NumpyNetwork.of(ConvTasNet(NetworkOptions(N=12, L=8, B=6, H=8, X=1, R=1), 8000)))
 
 
 def test_samples_of_two_channels_are_refused():
     with pytest.raises(UserError, match="one channel"):
-        Streamer(network(norm_type="cLN")).push(np.zeros((2, 10), np.float32))
+        Streamer(NumpyNetwork.of(network(norm_type="cLN"))).push(np.zeros((2, 10), np.float32))
 
 
 @pytest.fixture(scope="module")

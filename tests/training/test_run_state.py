@@ -34,7 +34,7 @@ def require_same_run(folder, expected):
     one, other = read_checkpoint(folder / "last.ckpt"), read_checkpoint(expected / "last.ckpt")
     assert one.parameters.keys() == other.parameters.keys()
     for name, parameter in other.parameters.items():
-        np.testing.assert_array_equal(one.parameters[name].asnumpy(), parameter.asnumpy(), err_msg=name)
+        np.testing.assert_array_equal(one.parameters[name], parameter, err_msg=name)
     history, expected_history = (
         [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.progress["history"]]
         for run in (one, other)
@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_again_and_again_equals_one_that_was_not(index, tm
     for name in ("best.ckpt", "ema.ckpt", "average.ckpt"):
         stored = read_checkpoint(folder / name).parameters
         for key, value in read_checkpoint(tmp_path / "whole" / name).parameters.items():
-            np.testing.assert_array_equal(stored[key].asnumpy(), value.asnumpy(), err_msg=f"{name}, {key}")
+            np.testing.assert_array_equal(stored[key], value, err_msg=f"{name}, {key}")
 
 
 def wait_for_new(file, child):
@@ -162,7 +162,7 @@ def test_memory_comes_from_the_checkpoint_and_lr_from_the_options(index, stopped
     assert {name.split(".")[0] for name in memory} == {"optimizer", "ema"}
     stored = read_checkpoint(stopped / "last.ckpt").parameters
     for name, value in memory.items():
-        np.testing.assert_array_equal(value.asnumpy(), stored[name].asnumpy())
+        np.testing.assert_array_equal(value.asnumpy(), stored[name])
 
 
 def test_the_progress_of_an_epoch_has_the_names_of_earlier_checkpoints(index, stopped, device):
