@@ -42,7 +42,7 @@ def test_numpy_2_is_refused_before_any_work(monkeypatch, version):
         set_device("CPU")
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "separate", "export", "convert", "benchmarks.workloads"])
+@pytest.mark.parametrize("script", ["train", "evaluate", "export", "convert", "benchmarks.workloads"])
 def test_scripts_settle_the_environment_before_mindspore_is_imported(script):
     watched = f"""
 import os, sys
