@@ -14,7 +14,8 @@ from functools import partial
 
 import soundfile
 
-from common.audio import AudioInfo, audio_info, decode_open, open_audio
+from common.audio import AudioInfo, checked_info, decode_open
+from common.audio_file import AudioFile
 from common.errors import UserError
 from common.files import list_folder
 from recordings.resampling import Reader, at_rate
@@ -157,10 +158,12 @@ def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, 
 
 
 def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:
-    """The `Recording` of a file. Raises UserError as `audio.audio_info` does."""
-    info = audio_info(path, channel)
-    with soundfile.SoundFile(path) as file:
-        facts = file.channels, file.subtype, file.copy_metadata()
+    """The `Recording` of a file. Prints what is to be known of it; raises UserError as `audio.audio_info` does."""
+    with AudioFile(path) as file:
+        info = checked_info(file, channel)
+        facts = file.channels, file.subtype, file.metadata
+    if info.note:
+        print(f"{path}: {info.note}")
     return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
 
 
@@ -172,7 +175,7 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
     just opened is the slower to find the later it is. Reading raises UserError if the file is damaged there, or holds
     NaN or infinite samples.
     """
-    with open_audio(recording.path) as file:
+    with AudioFile(recording.path) as file:
         yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
 
 
