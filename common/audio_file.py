@@ -1,7 +1,8 @@
 """Audio files that are open to be read, whole: also where a header does not say how long they are, or says it wrong.
 
 What libsndfile counts is believed of headers that vouch for it. The others: mp3 files, whose frames are counted; Ogg
-files of several streams one after another; FLAC of unknown length, which is decoded once.
+files of several streams one after another; FLAC of unknown length, which is decoded once; wav files whose header was
+never completed.
 """
 
 import os
@@ -15,10 +16,12 @@ import soundfile
 from common.errors import UserError
 from common.mpeg import mpeg_stream
 from common.ogg import ogg_streams
+from common.riff import read_wav_header
 from common.spliced import spliced
 
 BLOCK = 65536  # frames that are read at once where all are read
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header was never completed
+UNFINISHED = "its header was never completed, so it is read to its end"
 MP3_LEAD = 16 * 1152  # samples before those asked for: a frame takes bits of frames before it, libsndfile of four
 UNREADABLE = (soundfile.SoundFileError, RuntimeError, TypeError)  # TypeError: named .raw, so without a header
 
@@ -33,7 +36,7 @@ class AudioFile:
     Attributes:
         frames, samplerate, channels, subtype, metadata: as soundfile.SoundFile has them; `frames` are all there are.
         log: what libsndfile said as it opened the file, unless its header was put right.
-        note: what a person should know of it: that its end is missing, say. Or "".
+        note: what a person should know of it: that its header was never completed, that its end is missing. Or "".
 
     Raises UserError if it is missing, may not be read, is no audio or consists of streams that do not go together.
     """
@@ -83,12 +86,17 @@ class AudioFile:
     def _open_streams(self) -> None:
         """Find the streams that the file truly consists of, and open them."""
         try:
-            with open(self.path, "rb"):
-                pass  # libsndfile does not say why it cannot
+            with open(self.path, "rb") as file:
+                content, header = read_wav_header(file.read)
+                after, begin, end = file.read(8), len(content), os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             raise UserError(f"{self.name}: no such file") from None
         except OSError as error:
             raise UserError(f"{self.name}: cannot be read ({error.strerror}); is it a file, with permission?") from None
+        if header and header.is_unfinished(after, end - begin):
+            self.note, self.metadata = UNFINISHED, {}
+            self._add(self._spliced([header.completed(end - begin), (begin, end)]))
+            return
         try:
             found = soundfile.SoundFile(self.path)
         except UNREADABLE as error:

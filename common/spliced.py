@@ -1,12 +1,14 @@
-"""Bytes and stretches of a file, one after another, as one file: for headers that are put right."""
+"""Bytes and stretches of a file, one after another, as one file or through a pipe: for headers that are put right."""
 
 import io
 import os
+import threading
 from bisect import bisect_right
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import accumulate
 
-BLOCK = 65536  # bytes that are read at once
+BLOCK = 65536  # bytes that are copied at once
 
 
 class Spliced(io.RawIOBase):
@@ -55,3 +57,19 @@ class Spliced(io.RawIOBase):
 def spliced(path: str | os.PathLike, pieces: Iterable[bytes | tuple[int, int]]) -> io.BufferedReader:
     """The same, buffered."""
     return io.BufferedReader(Spliced(path, pieces), BLOCK)
+
+
+def piped(begin: bytes, descriptor: int) -> int:
+    """A pipe to read from, through which `begin` comes, and then what `descriptor` gives, to its end."""
+    source, sink = os.pipe()
+
+    def copy() -> None:
+        with open(sink, "wb", buffering=0) as stream, suppress(OSError):  # its reader may have ended
+            block = begin
+            while block:
+                while block:
+                    block = block[stream.write(block) :]
+                block = os.read(descriptor, BLOCK)
+
+    threading.Thread(target=copy, daemon=True).start()
+    return source

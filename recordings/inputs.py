@@ -1,6 +1,6 @@
 """The recordings that separate.py is given, and where the files go that it makes of each.
 
-A recording is a file of any format and rate that libsndfile reads, or wav on standard input.
+A recording is a file of any format and rate that libsndfile reads, or what is on standard input.
 """
 
 import glob
@@ -15,15 +15,17 @@ from functools import partial
 import soundfile
 
 from common.audio import AudioInfo, checked_info, decode_open
-from common.audio_file import AudioFile
+from common.audio_file import UNFINISHED, AudioFile
 from common.errors import UserError
 from common.files import list_folder
+from common.riff import read_wav_header
+from common.spliced import piped
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".snd", ".sph", ".wave"}
-BLOCK = 65536  # frames that are copied at once
+BLOCK = 65536  # frames or bytes that are copied at once
 
 
 @dataclass(frozen=True)
@@ -157,14 +159,19 @@ def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, 
     return reasons
 
 
-def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:
-    """The `Recording` of a file. Prints what is to be known of it; raises UserError as `audio.audio_info` does."""
-    with AudioFile(path) as file:
+def recording_from_file(
+    path: str, targets: list[str], picture: str | None, channel: int | str, name: str | None = None
+) -> Recording:
+    """The `Recording` of a file, which messages call `name` or else by its path.
+
+    Prints what a person should know of it; raises UserError as `audio.audio_info` does.
+    """
+    with AudioFile(path, name) as file:
         info = checked_info(file, channel)
         facts = file.channels, file.subtype, file.metadata
     if info.note:
-        print(f"{path}: {info.note}")
-    return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
+        print(f"{file.name}: {info.note}")
+    return Recording(info.frames, info.sample_rate, path, file.name, targets, picture, *facts)
 
 
 @contextmanager
@@ -175,34 +182,50 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
     just opened is the slower to find the later it is. Reading raises UserError if the file is damaged there, or holds
     NaN or infinite samples.
     """
-    with AudioFile(recording.path) as file:
+    with AudioFile(recording.path, recording.name) as file:
         yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
 
 
-def recording_from_standard_input(folder: str) -> Recording:
-    """The `Recording` of the wav on standard input, copied into a file in `folder` as it comes.
+def recording_from_standard_input(folder: str, channel: int | str) -> Recording:
+    """The `Recording` of what is on standard input, copied into a file in `folder` as it comes: a pipe ends somewhere.
 
-    It may be a pipe, whose header need not say how long it is. Raises UserError if it is not wav, is empty or cannot be
-    copied.
+    Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
-    copy = os.path.join(folder, "recording.wav")
-    with open_standard_input() as stream:
-        try:
-            with soundfile.SoundFile(copy, "w", stream.samplerate, stream.channels, "FLOAT", format="RF64") as file:
-                while len(samples := stream.read(BLOCK, dtype="float32", always_2d=True)):
-                    file.write(samples)
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"standard input: cannot be read, or copied to {folder} ({error})") from None
-        frames = file.frames
-        if not frames:
-            raise UserError("standard input: empty, it has no samples")
-        facts = stream.channels, stream.subtype, stream.copy_metadata()
-        return Recording(frames, stream.samplerate, copy, "standard input", [], None, *facts)
+    name = "standard input"
+    return recording_from_file(copied(sys.stdin.fileno(), name, folder), [], None, channel, name)
+
+
+def copied(descriptor: int, name: str, folder: str) -> str:
+    """Copy what `descriptor` gives into a file in `folder`. Returns its path; raises UserError if that cannot be."""
+    copy = os.path.join(folder, "recording")
+    try:
+        with open(copy, "wb") as file:
+            while block := os.read(descriptor, BLOCK):
+                file.write(block)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read, or copied to {folder} ({error})") from None
+    return copy
 
 
 def open_standard_input() -> soundfile.SoundFile:
-    """Standard input as a soundfile.SoundFile. Raises UserError if it is not wav."""
+    """Standard input as a soundfile.SoundFile, to read as it comes. Raises UserError if it is not wav.
+
+    Prints that its header was never completed, if so.
+    """
+    source = sys.stdin.fileno()
+
+    def read(size: int) -> bytes:
+        found = b""
+        while len(found) < size and (more := os.read(source, size - len(found))):
+            found += more
+        return found
+
     try:
-        return soundfile.SoundFile(sys.stdin.fileno(), closefd=False)
+        begin, header = read_wav_header(read)
+        after = read(8)
+        if header and header.is_unfinished(after):
+            print(f"standard input: {UNFINISHED}")
+            begin = header.completed(2**62)
+        return soundfile.SoundFile(piped(begin + after, source))
     except (OSError, RuntimeError) as error:
         raise UserError(f"standard input: not wav, of the formats the one that can be piped ({error})") from None

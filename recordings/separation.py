@@ -26,9 +26,9 @@ BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
 def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
-    """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
+    """Separate standard input into a wav on standard output; arguments as `separate_files` has them."""
     with temporary_folder() as folder:
-        separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
+        separate_recordings(net, [recording_from_standard_input(folder, channel)], channel, encoding)
 
 
 def separate_files(
@@ -145,4 +145,6 @@ def separate_stream(net: ConvTasNet, chunk: float) -> None:
                 raise UserError("standard input: has NaN or infinite samples; repair what makes them")
             estimates.write(streamer.push(samples))
         estimates.write(streamer.finish())
+        if not estimates.bytes:
+            raise UserError("standard input: empty, it has no samples")
         estimates.close()
