@@ -6,6 +6,8 @@ never completed.
 """
 
 import os
+import stat
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from itertools import accumulate
@@ -22,6 +24,7 @@ from common.spliced import spliced
 BLOCK = 65536  # frames that are read at once where all are read
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header was never completed
 UNFINISHED = "its header was never completed, so it is read to its end"
+NO_SEEKING = {"DWVW_12", "DWVW_16", "DWVW_24"}  # libsndfile says of them that it can seek, and fails
 MP3_LEAD = 16 * 1152  # samples before those asked for: a frame takes bits of frames before it, libsndfile of four
 UNREADABLE = (soundfile.SoundFileError, RuntimeError, TypeError)  # TypeError: named .raw, so without a header
 
@@ -44,7 +47,7 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike, name: str | None = None):
         self.path, self.name = path, name or os.fspath(path)
         self.note = self.log = ""
-        self.streams: list[Stream] = []
+        self.streams: list[Stream | StreamInSequence] = []
         self._open = ExitStack()
         try:
             self._open_streams()
@@ -86,16 +89,20 @@ class AudioFile:
     def _open_streams(self) -> None:
         """Find the streams that the file truly consists of, and open them."""
         try:
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise UserError(f"{self.name}: a folder, pipe or device and no file; copy what it gives into a file")
             with open(self.path, "rb") as file:
                 content, header = read_wav_header(file.read)
                 after, begin, end = file.read(8), len(content), os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             raise UserError(f"{self.name}: no such file") from None
         except OSError as error:
-            raise UserError(f"{self.name}: cannot be read ({error.strerror}); is it a file, with permission?") from None
+            raise UserError(
+                f"{self.name}: cannot be read ({error.strerror}); give yourself permission, or name another"
+            ) from None
         if header and header.is_unfinished(after, end - begin):
             self.note, self.metadata = UNFINISHED, {}
-            self._add(self._spliced([header.completed(end - begin), (begin, end)]))
+            self._add_pieces([header.completed(end - begin), (begin, end)])
             return
         try:
             found = soundfile.SoundFile(self.path)
@@ -106,20 +113,20 @@ class AudioFile:
             self._add_ogg(found)
         elif pieces := self._true_pieces(found):
             found.close()
-            self._add(self._spliced(pieces))
+            self._add_pieces(pieces)
         else:
-            self._add(found)
+            self._add(found, lambda: InSequence(self.path))
 
     def _add_ogg(self, found: soundfile.SoundFile) -> None:
         streams = ogg_streams(self.path)
         if not streams[-1].has_end:
             self.note = "its last page is missing, so that it may be cut short"
         if len(streams) == 1:
-            self._add(found, streams[0].last_seek)
+            self._add(found, last_seek=streams[0].last_seek)
             return
         found.close()
         for each in streams:
-            self._add(self._spliced([(each.begin, each.end)]), each.last_seek)
+            self._add_pieces([(each.begin, each.end)], each.last_seek)
 
     def _true_pieces(self, found: soundfile.SoundFile) -> list[bytes | tuple[int, int]] | None:
         """What to read in its place, pieces for `spliced.spliced`; None if the header of the file is true."""
@@ -153,16 +160,28 @@ class AudioFile:
             )
         return stream.pieces()
 
-    def _spliced(self, pieces: list[bytes | tuple[int, int]]) -> soundfile.SoundFile:
-        file = self._open.enter_context(spliced(self.path, pieces))
+    def _add_pieces(self, pieces: list[bytes | tuple[int, int]], last_seek: int | None = None) -> None:
+        def opened(kind: type[soundfile.SoundFile]) -> soundfile.SoundFile:
+            return kind(self._open.enter_context(spliced(self.path, pieces)))
+
         try:
-            return soundfile.SoundFile(file)
+            self._add(opened(soundfile.SoundFile), lambda: opened(InSequence), last_seek)
         except UNREADABLE as error:
             raise self._damaged(error) from None
 
-    def _add(self, file: soundfile.SoundFile, last_seek: int | None = None) -> None:
+    def _add(
+        self,
+        file: soundfile.SoundFile,
+        open_in_sequence: Callable[[], "InSequence"] | None = None,
+        last_seek: int | None = None,
+    ) -> None:
         self._open.callback(file.close)
-        self.streams.append(Stream(file, file.frames if last_seek is None else last_seek))
+        if open_in_sequence and (not file.seekable() or file.subtype in NO_SEEKING):
+            stream = StreamInSequence(open_in_sequence)
+            self._open.callback(stream.close)
+        else:
+            stream = Stream(file, file.frames if last_seek is None else last_seek)
+        self.streams.append(stream)
 
     def _damaged(self, error: Exception) -> UserError:
         return UserError(f"{self.name}: cannot be decoded ({error}); it is damaged, copy it again")
@@ -193,6 +212,41 @@ class InSequence(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+class StreamInSequence:
+    """One stream of a file in which libsndfile cannot seek: opened anew for what lies before what was read last."""
+
+    def __init__(self, open_anew: Callable[[], InSequence]):
+        self.open_anew = open_anew
+        self.file = open_anew()
+        self.frames = self.file.frames
+        self._begin()
+
+    def close(self) -> None:
+        self.file.close()
+
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """The same as `Stream.read`."""
+        if first < self.at - len(self.last):
+            self.close()
+            self.file = self.open_anew()
+            self._begin()
+        while self.at < first:
+            self._go_on(min(BLOCK, first - self.at))
+            if not len(self.last):
+                return self.last
+        known = self.last[len(self.last) - (self.at - first) :]
+        self._go_on(max(0, stop - self.at))
+        self.last = np.concatenate([known, self.last])
+        return self.last[: stop - first]
+
+    def _begin(self) -> None:
+        self.at, self.last = 0, np.zeros((0, self.file.channels), np.float32)  # sample reached, and those before it
+
+    def _go_on(self, samples: int) -> None:
+        self.last = self.file.read(samples, dtype="float32", always_2d=True)
+        self.at += len(self.last)
 
 
 @lru_cache(maxsize=1024)

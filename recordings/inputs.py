@@ -5,10 +5,11 @@ A recording is a file of any format and rate that libsndfile reads, or what is o
 
 import glob
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ import soundfile
 from common.audio import AudioInfo, checked_info, decode_open
 from common.audio_file import UNFINISHED, AudioFile
 from common.errors import UserError
-from common.files import list_folder
+from common.files import list_folder, temporary_folder
 from common.riff import read_wav_header
 from common.spliced import piped
 from recordings.resampling import Reader, at_rate
@@ -160,12 +161,20 @@ def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, 
 
 
 def recording_from_file(
-    path: str, targets: list[str], picture: str | None, channel: int | str, name: str | None = None
+    path: str, targets: list[str], picture: str | None, channel: int | str, copies: ExitStack, name: str | None = None
 ) -> Recording:
     """The `Recording` of a file, which messages call `name` or else by its path.
 
-    Prints what a person should know of it; raises UserError as `audio.audio_info` does.
+    What a pipe gives is copied first, into a folder that is removed with `copies`. Prints what a person should know of
+    it; raises UserError as `audio.audio_info` does.
     """
+    name = name or path
+    if is_pipe(path):
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                path = copied(stream.fileno(), name, copies)
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read ({error.strerror})") from None
     with AudioFile(path, name) as file:
         info = checked_info(file, channel)
         facts = file.channels, file.subtype, file.metadata
@@ -186,19 +195,29 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
         yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
 
 
-def recording_from_standard_input(folder: str, channel: int | str) -> Recording:
-    """The `Recording` of what is on standard input, copied into a file in `folder` as it comes: a pipe ends somewhere.
+def is_pipe(path: str) -> bool:
+    """Whether a path names a pipe: a FIFO, or what a shell puts for `<(...)`."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def recording_from_standard_input(channel: int | str, copies: ExitStack) -> Recording:
+    """The `Recording` of what is on standard input, copied as it comes into a folder that is removed with `copies`.
 
     Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
     name = "standard input"
-    return recording_from_file(copied(sys.stdin.fileno(), name, folder), [], None, channel, name)
+    return recording_from_file(copied(sys.stdin.fileno(), name, copies), [], None, channel, copies, name)
 
 
-def copied(descriptor: int, name: str, folder: str) -> str:
-    """Copy what `descriptor` gives into a file in `folder`. Returns its path; raises UserError if that cannot be."""
-    copy = os.path.join(folder, "recording")
+def copied(descriptor: int, name: str, copies: ExitStack) -> str:
+    """Copy what `descriptor` gives into a file. Returns its path; raises UserError if that cannot be."""
+    folder = "a temporary folder"
     try:
+        folder = copies.enter_context(temporary_folder())
+        copy = os.path.join(folder, "recording")
         with open(copy, "wb") as file:
             while block := os.read(descriptor, BLOCK):
                 file.write(block)

@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import temporary_folder
 from model import ConvTasNet
 from recordings.inputs import (
     Recording,
@@ -27,8 +27,8 @@ BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 def separate_standard_input(net: ConvTasNet, channel: int | str, encoding: str | None) -> None:
     """Separate standard input into a wav on standard output; arguments as `separate_files` has them."""
-    with temporary_folder() as folder:
-        separate_recordings(net, [recording_from_standard_input(folder, channel)], channel, encoding)
+    with ExitStack() as copies:
+        separate_recordings(net, [recording_from_standard_input(channel, copies)], channel, encoding)
 
 
 def separate_files(
@@ -46,17 +46,18 @@ def separate_files(
     there was any.
     """
     found, failed, refused = [], 0, of_one_place(outputs)
-    for path, (targets, picture) in outputs.items():
-        try:
-            if path in refused:
-                raise UserError(refused[path])
-            found.append(recording_from_file(path, targets, picture, channel))
-        except UserError as error:
-            if len(outputs) == 1:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-    failed += separate_recordings(net, found, channel, encoding)
+    with ExitStack() as copies:
+        for path, (targets, picture) in outputs.items():
+            try:
+                if path in refused:
+                    raise UserError(refused[path])
+                found.append(recording_from_file(path, targets, picture, channel, copies))
+            except UserError as error:
+                if len(outputs) == 1:
+                    raise
+                print(f"error: {error}", file=sys.stderr)
+                failed += 1
+        failed += separate_recordings(net, found, channel, encoding)
     if failed:
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
@@ -115,7 +116,7 @@ def separate_recording(
             def read_all(start: int, length: int) -> np.ndarray:
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
-            draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
+            draw_picture(recording.picture, os.path.basename(recording.name), read_all, samples, net.sample_rate)
     return where_written(recording, subtype, peak)
 
 

@@ -1,9 +1,12 @@
 """common/audio_file.py: all that a file holds is read, whatever its header says of its length."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
 
+from common import audio_file
 from common.audio import audio_info, decode, read_audio
 from common.errors import UserError
 
@@ -141,3 +144,31 @@ def test_flac_file_of_unknown_length(tmp_path):
     content[21:26] = [content[21] & 0xF0, 0, 0, 0, 0]
     found = whole(put(tmp_path, content, "given.flac"), 90000)
     np.testing.assert_array_equal(found, soundfile.read(tmp_path / "a.flac", dtype="float32")[0])
+
+
+WITHOUT_SEEKING = [
+    *(("WAV", subtype) for subtype in ("GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")),
+    *(("AIFF", subtype) for subtype in ("GSM610", "DWVW_16", "DWVW_24")),
+    *(("AU", subtype) for subtype in ("G721_32", "G723_24", "G723_40")),
+    *(("XI", subtype) for subtype in ("DPCM_8", "DPCM_16")),
+    ("W64", "GSM610"),
+]
+
+
+@pytest.mark.parametrize(("form", "subtype"), WITHOUT_SEEKING)
+def test_what_libsndfile_cannot_seek_in_is_read_in_sequence(tmp_path, form, subtype):
+    path = str(tmp_path / "a.audio")
+    soundfile.write(path, noise(70001), 8000, subtype, format=form)
+    with audio_file.InSequence(path) as file:
+        expected = file.read(file.frames, dtype="float32")
+    with audio_file.AudioFile(path) as file:
+        for first, stop in ((0, 30000), (20000, 50000), (69000, 70001), (500, 700), (700, 700), (100, 70001)):
+            np.testing.assert_array_equal(file.read(first, stop)[:, 0], expected[first:stop], err_msg=str(first))
+    np.testing.assert_array_equal(decode(path, 66000, 66100), expected[66000:66100])
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for place in (tmp_path, tmp_path / "pipe.wav"):
+        with pytest.raises(UserError, match="a folder, pipe or device and no file"):
+            audio_info(place)

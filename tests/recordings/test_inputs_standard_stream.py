@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from small_recordings import BandNet, tones
+from small_recordings import BandNet, tones, written
 
 from common.errors import UserError
 from recordings import inputs
@@ -106,3 +106,26 @@ def test_what_cannot_be_separated_is_one_line(give, separated, content):
     give(content)
     with pytest.raises(UserError, match=r"standard input: [^\n]*$"):
         separated("--channel", "3")
+
+
+def test_a_pipe_among_files_is_copied_first(tmp_path, band_main, capsys):
+    """As `<(...)` gives it; its header was never completed."""
+    mixture = tones(8001, 8000).sum(0)
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    threading.Thread(target=lambda: pipe.write_bytes(with_length(as_bytes(mixture), 0)), daemon=True).start()
+    soundfile.write(tmp_path / "file.wav", mixture, 8000)
+    band_main(pipe, tmp_path / "file.wav")
+    assert written(tmp_path) == ["63_s1.wav", "63_s2.wav", "file_s1.wav", "file_s2.wav"]
+    np.testing.assert_array_equal(*(soundfile.read(tmp_path / "out" / f"{name}_s1.wav")[0] for name in ("63", "file")))
+    assert f"{pipe}: its header was never completed" in capsys.readouterr().out
+
+
+def test_a_recording_that_libsndfile_cannot_seek_in_is_separated(tmp_path, band_main):
+    path = tmp_path / "x.au"
+    soundfile.write(path, tones(50 * 8000, 8000).sum(0), 8000, "G721_32")
+    band_main(path)
+    with soundfile.SoundFile(path) as file:
+        given = file.read(file.frames)
+    estimates = np.stack([soundfile.read(tmp_path / "out" / f"x_s{number}.wav")[0] for number in (1, 2)])
+    np.testing.assert_allclose(estimates.sum(0)[800:-800], given[800:-800], atol=6e-3)
