@@ -172,3 +172,20 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     for place in (tmp_path, tmp_path / "pipe.wav"):
         with pytest.raises(UserError, match="a folder, pipe or device and no file"):
             audio_info(place)
+
+
+@pytest.mark.parametrize("closed", ["a.wav", "."])
+def test_what_may_not_be_read_is_a_line_that_says_so(tmp_path, closed):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a.wav"
+    encoded(path.parent, noise(800), path.name)
+    (path.parent / closed).chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may read everything
+        with pytest.raises(UserError, match=r"a.wav: cannot be read \(Permission denied\)"):
+            audio_info(path)
+    finally:
+        os.seteuid(user)
+        (path.parent / closed).chmod(0o700)
