@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
+import numpy as np
 import soundfile
+from tqdm import tqdm
 
 from common.audio import AudioInfo, checked_info, decode_open
 from common.audio_file import UNFINISHED, AudioFile
 from common.errors import UserError
-from common.files import list_folder, temporary_folder
+from common.files import LONGEST_NAME, list_folder, temporary_folder
 from common.riff import read_wav_header
 from common.spliced import piped
 from recordings.resampling import Reader, at_rate
@@ -26,6 +27,8 @@ from recordings.resampling import Reader, at_rate
 STANDARD_STREAM = "-"
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".snd", ".sph", ".wave"}
+LONGEST_TEXT = 2000  # bytes: libsndfile reads no longer ones, and of a wav with very long ones not even the sound
+CANCELLED = 1e-4  # of the energy of the channels is left in their mean
 BLOCK = 65536  # frames or bytes that are copied at once
 
 
@@ -147,11 +150,14 @@ def output_paths(
     return outputs
 
 
-def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
-    """Why some of the files of `output_paths` cannot be written, each of which has a place in common with another."""
+def unwritable(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
+    """Why some of the files of `output_paths` cannot be written: one place for two of them, or too long a name."""
     owners, reasons = {}, {}
     for path, (targets, picture) in outputs.items():
         for target in filter(None, [*targets, picture]):
+            if (size := len(os.fsencode(os.path.basename(target)))) > LONGEST_NAME:
+                reason = "{}: its name is too long for {}, of {} bytes; {} is the most; rename it"
+                reasons.setdefault(path, reason.format(path, os.path.basename(target), size, LONGEST_NAME))
             other = owners.setdefault(os.path.realpath(target), path)
             if other != path:
                 reason = "{}: would be written to {}, as {} would; give them two --out_dir"
@@ -177,10 +183,19 @@ def recording_from_file(
             raise UserError(f"{name}: cannot be read ({error.strerror})") from None
     with AudioFile(path, name) as file:
         info = checked_info(file, channel)
-        facts = file.channels, file.subtype, file.metadata
+        facts = file.channels, file.subtype, copied_texts(name, file.metadata)
     if info.note:
-        print(f"{file.name}: {info.note}")
-    return Recording(info.frames, info.sample_rate, path, file.name, targets, picture, *facts)
+        print(f"{name}: {info.note}")
+    return Recording(info.frames, info.sample_rate, path, name, targets, picture, *facts)
+
+
+def copied_texts(name: str, texts: dict[str, str]) -> dict[str, str]:
+    """Those of a recording's texts that fit into the header of a wav file; prints which do not."""
+    fitting = {field: text for field, text in texts.items() if 0 < len(text.encode(errors="replace")) <= LONGEST_TEXT}
+    for field, text in texts.items():
+        if text and field not in fitting:
+            print(f"{name}: its {field} of {len(text)} characters is left out, since a wav file has no room for it")
+    return fitting
 
 
 @contextmanager
@@ -189,10 +204,25 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
 
     `channel` is its number, from 1, or "mix" for the mean of all. The file stays open: a place in an mp3 file that was
     just opened is the slower to find the later it is. Reading raises UserError if the file is damaged there, or holds
-    NaN or infinite samples.
+    NaN or infinite samples. In the end it is printed if the channels that were mixed cancelled each other.
     """
+    mixed = channel == "mix" and recording.channels > 1
+    energy = np.zeros(2)  # of the mean of the channels, and the mean of theirs
+
+    def read(first: int, stop: int) -> np.ndarray:
+        if not mixed:
+            return decode_open(file, first, stop, channel=channel)
+        samples = decode_open(file, first, stop, channel="all")  # [n, channels]
+        mixture = samples.mean(1)  # [n]
+        energy[:] += np.sum(mixture**2), np.sum(samples**2) / recording.channels
+        return mixture
+
     with AudioFile(recording.path, recording.name) as file:
-        yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
+        yield at_rate(sample_rate, read, recording)
+    if energy[0] < CANCELLED * energy[1]:
+        tqdm.write(
+            f"{recording.name}: its channels cancel each other where they are mixed to one; --channel 1 takes the first"
+        )
 
 
 def is_pipe(path: str) -> bool:

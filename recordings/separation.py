@@ -12,11 +12,11 @@ from common.errors import UserError
 from model import ConvTasNet
 from recordings.inputs import (
     Recording,
-    of_one_place,
     open_standard_input,
     recording_from_file,
     recording_from_standard_input,
     stretch_reader,
+    unwritable,
 )
 from recordings.outputs import WaitingFile, WavStream, write_estimates
 from recordings.pieces import piece_length, separate_in_pieces
@@ -45,7 +45,7 @@ def separate_files(
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
     """
-    found, failed, refused = [], 0, of_one_place(outputs)
+    found, failed, refused = [], 0, unwritable(outputs)
     with ExitStack() as copies:
         for path, (targets, picture) in outputs.items():
             try:
