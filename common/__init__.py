@@ -1,12 +1,17 @@
 """What every other package stands on, and that knows of none of them.
 
 audio         stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
+audio_file    audio files that are read whole, whatever their headers say of their length
 command_line  reads the options that config.py describes
 errors        a user's mistake is one clear line and a non-zero exit
 estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
+mpeg          the frames of an mp3 file, counted
 numbers       division that rounds up
+ogg           the streams of an Ogg file, one after another
 parallel      work for all cores in processes, and for many files in threads
+riff          the headers of wav files that were never completed
 signals       Ctrl-C and kill end a script at once, in one line and with nothing left
+spliced       bytes and stretches of a file, as one file or through a pipe
 wording       durations, counts and tables as a person reads them
 """

@@ -8,11 +8,12 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import soundfile
 
+from common.audio_file import AudioFile
 from common.errors import UserError
 from common.files import whole_file
 from common.numbers import ceil_div
@@ -21,15 +22,15 @@ from common.numbers import ceil_div
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
 RATES = (1000, 768_000)  # Hz that are believed of a header; the highest are of studio equipment
 MOST_TERM = 2**16  # of a ratio of rates in lowest terms: resampling takes a filter of 20 times as many taps
-UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC file whose header was never completed
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: `frames` samples at `sample_rate` Hz."""
+    """What a file holds: `frames` samples at `sample_rate` Hz; and a `note` on it for a person, or ""."""
 
     frames: int
     sample_rate: int
+    note: str = field(default="", compare=False, kw_only=True)
 
     def frames_at(self, sample_rate: int) -> int:
         """Samples the file has once it is resampled to `sample_rate` Hz: resample_poly rounds up."""
@@ -37,7 +38,7 @@ class AudioInfo:
 
 
 def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> AudioInfo:
-    """Read the header of a file.
+    """How long a file is, from its header where that vouches for it (see `AudioFile`).
 
     Args:
         path: of the file.
@@ -47,32 +48,31 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
     Raises UserError, naming the file, if it is missing, is not audio, is cut short, is empty, has other channels or a
     rate that cannot be.
     """
-    if not os.path.isfile(path):
-        raise UserError(f"{path}: no such file")
-    try:
-        info = soundfile.info(path, verbose=True)
-    except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
-        raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
+    with AudioFile(path) as file:
+        return checked_info(file, channel)
+
+
+def checked_info(file: AudioFile, channel: int | str | None = None) -> AudioInfo:
+    """The same as `audio_info`, from an open file."""
+    path = file.name
     lowest, highest = RATES
-    if not lowest <= info.samplerate <= highest:
+    if not lowest <= file.samplerate <= highest:
         raise UserError(
-            f"{path}: its header says {info.samplerate} Hz, which is not from {lowest} to {highest}; it is damaged,"
+            f"{path}: its header says {file.samplerate} Hz, which is not from {lowest} to {highest}; it is damaged,"
             " copy it again or correct its rate"
         )
-    if channel is None and info.channels != 1:
-        raise UserError(f"{path}: {info.channels} channels, expected one; extract a channel or mix it down to mono")
-    if channel not in (None, "mix", "all") and channel > info.channels:
-        raise UserError(f"{path}: has no channel {channel}, only {info.channels}; take another --channel, or mix")
-    if CUT_SHORT.search(info.extra_info):
+    if channel is None and file.channels != 1:
+        raise UserError(f"{path}: {file.channels} channels, expected one; extract a channel or mix it down to mono")
+    if channel not in (None, "mix", "all") and channel > file.channels:
+        raise UserError(f"{path}: has no channel {channel}, only {file.channels}; take another --channel, or mix")
+    if CUT_SHORT.search(file.log):
         raise UserError(
             f"{path}: cut short, its header promises more samples than it has; copy it again, or convert it anew if a"
             " program wrote it to a pipe"
         )
-    if info.frames == UNKNOWN_FRAMES:
-        raise UserError(f"{path}: its header does not say how long it is; convert it anew, to a file and not to a pipe")
-    if info.frames <= 0:
+    if file.frames <= 0:
         raise UserError(f"{path}: empty, it has no samples")
-    return AudioInfo(info.frames, info.samplerate)
+    return AudioInfo(file.frames, file.samplerate, note=file.note)
 
 
 def require_ratio(path: str | os.PathLike, rate: int, sample_rate: int) -> None:
@@ -158,32 +158,20 @@ def decode(path: str | os.PathLike, first: int, stop: int, channel: int | str = 
 
     Raises UserError if the file is damaged there, or holds NaN or infinite samples.
     """
-    with open_audio(path) as file:
+    with AudioFile(path) as file:
         return decode_open(file, first, stop, channel)
 
 
-def open_audio(path: str | os.PathLike) -> soundfile.SoundFile:
-    """A soundfile.SoundFile to read. Raises UserError if it cannot be opened."""
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
-
-
-def decode_open(file: soundfile.SoundFile, first: int, stop: int, channel: int | str = 1) -> np.ndarray:
+def decode_open(file: AudioFile, first: int, stop: int, channel: int | str = 1) -> np.ndarray:
     """The same as `decode`, from an open file."""
     path = file.name
-    try:
-        file.seek(first)
-        samples = file.read(stop - first, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
+    samples = file.read(first, stop)  # [frames, channels]
     if len(samples) != stop - first:
         raise UserError(
             f"{path}: cut short, {first + len(samples)} samples could be decoded of the {stop} promised; copy it again"
         )
     if channel != "all":
-        samples = samples.mean(1) if channel == "mix" else samples[:, channel - 1]  # [frames, channels] -> [frames]
+        samples = samples.mean(1) if channel == "mix" else samples[:, channel - 1]  # [frames]
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: has NaN or infinite samples; repair or remove it")
     return samples

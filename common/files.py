@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from common.errors import UserError, first_line
 from common.signals import passing, remove
 
+LONGEST_NAME = 255  # bytes of a file's name
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[str]:
@@ -21,7 +23,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
     folder, name = os.path.split(path)
 
     def make_place() -> str:
-        place = os.path.join(folder, f".{name}.partial")
+        hidden = f".{name}.partial"
+        if len(os.fsencode(hidden)) > LONGEST_NAME:
+            hidden = f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.partial"
+        place = os.path.join(folder, hidden)
         remove(place)
         os.mkdir(place)
         return place

@@ -120,6 +120,8 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
     paths = [path for group in groups.values() for path in group]
     headers = dict(zip(paths, map_in_threads(_header, paths, os.path.basename(set_folder)), strict=True))
     first = next((path for path in paths if not isinstance(headers[path], UserError)), None)
+    if noted := [path for path in paths if not isinstance(headers[path], UserError) and headers[path].note]:
+        print(f"{set_folder}: {len(noted)} files are to be looked at, such as {noted[0]}: {headers[noted[0]].note}")
     mixtures = []
     for name, group in groups.items():
         with part.leaving_out():

@@ -1,28 +1,35 @@
 """The recordings that separate.py is given, and where the files go that it makes of each.
 
-A recording is a file of any format and rate that libsndfile reads, or wav on standard input.
+A recording is a file of any format and rate that libsndfile reads, or what is on standard input.
 """
 
 import glob
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
+import numpy as np
 import soundfile
+from tqdm import tqdm
 
-from common.audio import AudioInfo, audio_info, decode_open, open_audio
+from common.audio import AudioInfo, checked_info, decode_open
+from common.audio_file import UNFINISHED, AudioFile
 from common.errors import UserError
-from common.files import list_folder
+from common.files import LONGEST_NAME, list_folder, temporary_folder
+from common.riff import read_wav_header
+from common.spliced import piped
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
 ENDINGS = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".snd", ".sph", ".wave"}
-BLOCK = 65536  # frames that are copied at once
+LONGEST_TEXT = 2000  # bytes: libsndfile reads no longer ones, and of a wav with very long ones not even the sound
+CANCELLED = 1e-4  # of the energy of the channels is left in their mean
+BLOCK = 65536  # frames or bytes that are copied at once
 
 
 @dataclass(frozen=True)
@@ -143,11 +150,14 @@ def output_paths(
     return outputs
 
 
-def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
-    """Why some of the files of `output_paths` cannot be written, each of which has a place in common with another."""
+def unwritable(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
+    """Why some of the files of `output_paths` cannot be written: one place for two of them, or too long a name."""
     owners, reasons = {}, {}
     for path, (targets, picture) in outputs.items():
         for target in filter(None, [*targets, picture]):
+            if (size := len(os.fsencode(os.path.basename(target)))) > LONGEST_NAME:
+                reason = "{}: its name is too long for {}, of {} bytes; {} is the most; rename it"
+                reasons.setdefault(path, reason.format(path, os.path.basename(target), size, LONGEST_NAME))
             other = owners.setdefault(os.path.realpath(target), path)
             if other != path:
                 reason = "{}: would be written to {}, as {} would; give them two --out_dir"
@@ -156,12 +166,36 @@ def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, 
     return reasons
 
 
-def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:
-    """The `Recording` of a file. Raises UserError as `audio.audio_info` does."""
-    info = audio_info(path, channel)
-    with soundfile.SoundFile(path) as file:
-        facts = file.channels, file.subtype, file.copy_metadata()
-    return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
+def recording_from_file(
+    path: str, targets: list[str], picture: str | None, channel: int | str, copies: ExitStack, name: str | None = None
+) -> Recording:
+    """The `Recording` of a file, which messages call `name` or else by its path.
+
+    What a pipe gives is copied first, into a folder that is removed with `copies`. Prints what a person should know of
+    it; raises UserError as `audio.audio_info` does.
+    """
+    name = name or path
+    if is_pipe(path):
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                path = copied(stream.fileno(), name, copies)
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read ({error.strerror})") from None
+    with AudioFile(path, name) as file:
+        info = checked_info(file, channel)
+        facts = file.channels, file.subtype, copied_texts(name, file.metadata)
+    if info.note:
+        print(f"{name}: {info.note}")
+    return Recording(info.frames, info.sample_rate, path, name, targets, picture, *facts)
+
+
+def copied_texts(name: str, texts: dict[str, str]) -> dict[str, str]:
+    """Those of a recording's texts that fit into the header of a wav file; prints which do not."""
+    fitting = {field: text for field, text in texts.items() if 0 < len(text.encode(errors="replace")) <= LONGEST_TEXT}
+    for field, text in texts.items():
+        if text and field not in fitting:
+            print(f"{name}: its {field} of {len(text)} characters is left out, since a wav file has no room for it")
+    return fitting
 
 
 @contextmanager
@@ -170,36 +204,77 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
 
     `channel` is its number, from 1, or "mix" for the mean of all. The file stays open: a place in an mp3 file that was
     just opened is the slower to find the later it is. Reading raises UserError if the file is damaged there, or holds
-    NaN or infinite samples.
+    NaN or infinite samples. In the end it is printed if the channels that were mixed cancelled each other.
     """
-    with open_audio(recording.path) as file:
-        yield at_rate(sample_rate, partial(decode_open, file, channel=channel), recording)
+    mixed = channel == "mix" and recording.channels > 1
+    energy = np.zeros(2)  # of the mean of the channels, and the mean of theirs
+
+    def read(first: int, stop: int) -> np.ndarray:
+        if not mixed:
+            return decode_open(file, first, stop, channel=channel)
+        samples = decode_open(file, first, stop, channel="all")  # [n, channels]
+        mixture = samples.mean(1)  # [n]
+        energy[:] += np.sum(mixture**2), np.sum(samples**2) / recording.channels
+        return mixture
+
+    with AudioFile(recording.path, recording.name) as file:
+        yield at_rate(sample_rate, read, recording)
+    if energy[0] < CANCELLED * energy[1]:
+        tqdm.write(
+            f"{recording.name}: its channels cancel each other where they are mixed to one; --channel 1 takes the first"
+        )
 
 
-def recording_from_standard_input(folder: str) -> Recording:
-    """The `Recording` of the wav on standard input, copied into a file in `folder` as it comes.
+def is_pipe(path: str) -> bool:
+    """Whether a path names a pipe: a FIFO, or what a shell puts for `<(...)`."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
 
-    It may be a pipe, whose header need not say how long it is. Raises UserError if it is not wav, is empty or cannot be
-    copied.
+
+def recording_from_standard_input(channel: int | str, copies: ExitStack) -> Recording:
+    """The `Recording` of what is on standard input, copied as it comes into a folder that is removed with `copies`.
+
+    Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
-    copy = os.path.join(folder, "recording.wav")
-    with open_standard_input() as stream:
-        try:
-            with soundfile.SoundFile(copy, "w", stream.samplerate, stream.channels, "FLOAT", format="RF64") as file:
-                while len(samples := stream.read(BLOCK, dtype="float32", always_2d=True)):
-                    file.write(samples)
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"standard input: cannot be read, or copied to {folder} ({error})") from None
-        frames = file.frames
-        if not frames:
-            raise UserError("standard input: empty, it has no samples")
-        facts = stream.channels, stream.subtype, stream.copy_metadata()
-        return Recording(frames, stream.samplerate, copy, "standard input", [], None, *facts)
+    name = "standard input"
+    return recording_from_file(copied(sys.stdin.fileno(), name, copies), [], None, channel, copies, name)
+
+
+def copied(descriptor: int, name: str, copies: ExitStack) -> str:
+    """Copy what `descriptor` gives into a file. Returns its path; raises UserError if that cannot be."""
+    folder = "a temporary folder"
+    try:
+        folder = copies.enter_context(temporary_folder())
+        copy = os.path.join(folder, "recording")
+        with open(copy, "wb") as file:
+            while block := os.read(descriptor, BLOCK):
+                file.write(block)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read, or copied to {folder} ({error})") from None
+    return copy
 
 
 def open_standard_input() -> soundfile.SoundFile:
-    """Standard input as a soundfile.SoundFile. Raises UserError if it is not wav."""
+    """Standard input as a soundfile.SoundFile, to read as it comes. Raises UserError if it is not wav.
+
+    Prints that its header was never completed, if so.
+    """
+    source = sys.stdin.fileno()
+
+    def read(size: int) -> bytes:
+        found = b""
+        while len(found) < size and (more := os.read(source, size - len(found))):
+            found += more
+        return found
+
     try:
-        return soundfile.SoundFile(sys.stdin.fileno(), closefd=False)
+        begin, header = read_wav_header(read)
+        after = read(8)
+        if header and header.is_unfinished(after):
+            print(f"standard input: {UNFINISHED}")
+            begin = header.completed(2**62)
+        return soundfile.SoundFile(piped(begin + after, source))
     except (OSError, RuntimeError) as error:
         raise UserError(f"standard input: not wav, of the formats the one that can be piped ({error})") from None

@@ -3,20 +3,20 @@
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.files import temporary_folder
 from network.in_numpy import NumpyNetwork
 from recordings.inputs import (
     Recording,
-    of_one_place,
     open_standard_input,
     recording_from_file,
     recording_from_standard_input,
     stretch_reader,
+    unwritable,
 )
 from recordings.outputs import WaitingFile, WavStream, write_estimates
 from recordings.pieces import Network, piece_length, separate_in_pieces
@@ -26,9 +26,9 @@ BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
 def separate_standard_input(net: Network, channel: int | str, encoding: str | None) -> None:
-    """Separate the wav on standard input into one on standard output; arguments as `separate_files` has them."""
-    with temporary_folder() as folder:
-        separate_recordings(net, [recording_from_standard_input(folder)], channel, encoding)
+    """Separate standard input into a wav on standard output; arguments as `separate_files` has them."""
+    with ExitStack() as copies:
+        separate_recordings(net, [recording_from_standard_input(channel, copies)], channel, encoding)
 
 
 def separate_files(
@@ -45,18 +45,19 @@ def separate_files(
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
     """
-    found, failed, refused = [], 0, of_one_place(outputs)
-    for path, (targets, picture) in outputs.items():
-        try:
-            if path in refused:
-                raise UserError(refused[path])
-            found.append(recording_from_file(path, targets, picture, channel))
-        except UserError as error:
-            if len(outputs) == 1:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-    failed += separate_recordings(net, found, channel, encoding)
+    found, failed, refused = [], 0, unwritable(outputs)
+    with ExitStack() as copies:
+        for path, (targets, picture) in outputs.items():
+            try:
+                if path in refused:
+                    raise UserError(refused[path])
+                found.append(recording_from_file(path, targets, picture, channel, copies))
+            except UserError as error:
+                if len(outputs) == 1:
+                    raise
+                print(f"error: {error}", file=sys.stderr)
+                failed += 1
+        failed += separate_recordings(net, found, channel, encoding)
     if failed:
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
@@ -115,7 +116,7 @@ def separate_recording(
             def read_all(start: int, length: int) -> np.ndarray:
                 return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
-            draw_picture(recording.picture, os.path.basename(recording.path), read_all, samples, net.sample_rate)
+            draw_picture(recording.picture, os.path.basename(recording.name), read_all, samples, net.sample_rate)
     return where_written(recording, subtype, peak)
 
 
@@ -145,4 +146,6 @@ def separate_stream(net: NumpyNetwork, chunk: float) -> None:
                 raise UserError("standard input: has NaN or infinite samples; repair what makes them")
             estimates.write(streamer.push(samples))
         estimates.write(streamer.finish())
+        if not estimates.bytes:
+            raise UserError("standard input: empty, it has no samples")
         estimates.close()

@@ -96,16 +96,6 @@ def test_a_ratio_of_huge_terms_builds_no_filter(tmp_path, monkeypatch):
     assert "767999 Hz, which is resampled to 8000 Hz by 8000/767999" in refused(read_audio, path, 8000)
 
 
-def test_flac_file_of_unknown_length(tmp_path):
-    """As encoders leave it that write to a pipe: STREAMINFO's 36 bits for the number of samples are zero."""
-    path = tmp_path / "a.flac"
-    write(path, noise(900), 8000, "PCM_16")
-    content = bytearray(path.read_bytes())
-    content[21:26] = [content[21] & 0xF0, 0, 0, 0, 0]
-    path.write_bytes(content)
-    assert "how long it is" in refused(audio_info, str(path))
-
-
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff", "a.au", "a.w64", "a.rf64"])
 @pytest.mark.parametrize("part", [0.3, 0.9])
 def test_cut_file(tmp_path, name, part):

@@ -134,6 +134,14 @@ def test_pieces_of_a_compressed_file(tmp_path, band_main, ending):
     np.testing.assert_allclose(estimates.sum(0)[inside], given[inside], atol=6e-3)
 
 
+def test_no_part_of_a_recording_is_left_out_whose_header_does_not_hold_its_length(tmp_path, band_main):
+    for seconds, name in ((3, "a.ogg"), (2, "b.ogg")):
+        soundfile.write(tmp_path / name, tones(seconds * 16000, 16000).sum(0), 16000)
+    (tmp_path / "x.ogg").write_bytes((tmp_path / "a.ogg").read_bytes() + (tmp_path / "b.ogg").read_bytes())
+    band_main(tmp_path / "x.ogg")
+    assert soundfile.info(tmp_path / "out" / "x_s2.wav").frames == 5 * 16000
+
+
 def linked_in_circles(folder):
     """A recording in two folders whose links lead to both of them, and to themselves."""
     for name in "ab":

@@ -153,8 +153,9 @@ def test_standard_streams(checkpoint):
         (as_wav(np.zeros(100), 16000), "16000 Hz"),
         (as_wav(np.zeros((100, 2))), "2 channels"),
         (as_wav(np.full(100, np.nan, np.float32)), "NaN"),
+        (as_wav(np.zeros(0)), "empty"),
     ],
-    ids=["rate", "stereo", "nan"],
+    ids=["rate", "stereo", "nan", "empty"],
 )
 def test_bad_standard_input_is_refused(checkpoint, tmp_path, monkeypatch, given, message):
     (tmp_path / "given.wav").write_bytes(given)
