@@ -17,6 +17,8 @@ from recordings.resampling import Reader
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
+TRAINING_LEVEL = 0.05  # root mean square, about that of LibriMix's mixtures
+RESOLUTION = 1e-6  # of the highest sample: what varies less is the rounding of 32-bit floats
 
 
 def piece_length(samples: int, sample_rate: int) -> int:
@@ -51,7 +53,7 @@ def separate_in_pieces(net: ConvTasNet, read: Reader, samples: int, piece: int) 
     Yields the estimates [C, T] as `join_pieces` does. Raises UserError if the network gives NaN.
     """
     starts = piece_starts(samples, piece, round(OVERLAP_SECONDS * net.sample_rate), net.options.hop)
-    mixtures = (read(start, min(piece, samples - start)) for start in starts)
+    mixtures = (without_offset(read(start, min(piece, samples - start))) for start in starts)
     return join_pieces(starts, samples, ((mixture, estimate(net, mixture, piece)) for mixture in mixtures))
 
 
@@ -67,12 +69,30 @@ def piece_starts(samples: int, piece: int, overlap: int, hop: int) -> list[int]:
 
 
 def estimate(net: ConvTasNet, mixture: np.ndarray, samples: int) -> np.ndarray:
-    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them."""
+    """The network's estimates [C, T] of one mixture [T], padded to so many samples to compute them.
+
+    Their level is open, since the network hears the mixture `as_in_training`.
+    """
     padded = np.zeros((1, samples), np.float32)
-    padded[0, : len(mixture)] = mixture
+    padded[0, : len(mixture)] = as_in_training(mixture)
     estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()
     require_finite(estimates)
     return estimates[0, :, : len(mixture)].copy()
+
+
+def as_in_training(mixture: np.ndarray) -> np.ndarray:
+    """The mixture [T] without a microphone's offset, and at the level of the speech that networks are trained on.
+
+    A network takes an offset for speech, and is lost where its norms' epsilon is not small beside the mixture.
+    """
+    rounding = RESOLUTION * np.abs(mixture).max()
+    level = max(mixture.std(dtype=np.float64), rounding, np.finfo(np.float32).tiny)
+    return without_offset(mixture) * (TRAINING_LEVEL / level)
+
+
+def without_offset(mixture: np.ndarray) -> np.ndarray:
+    """The mixture [T] less its mean, which is nobody's voice."""
+    return mixture - mixture.mean(dtype=np.float64)
 
 
 def join_pieces(

@@ -18,12 +18,15 @@ from common.errors import UserError
 from model import ConvTasNet, frame_count
 from network.norms import BATCH_NORM_EPSILON, EPSILON
 from network.options import NetworkOptions
+from recordings.offset import OffsetFilter
 
 FRAMES_AT_ONCE = 128  # what is longer is taken in parts, which stay in the processor's cache
 
 
 class Streamer:
     """Separates a stream into what the network gives for the whole of it, but for rounding. Its state does not grow.
+
+    A stream with an offset is heard without it (see `OffsetFilter`).
 
     Args:
         net: a causal network; its weights are copied.
@@ -43,11 +46,13 @@ class Streamer:
         self.encoder, self.decoder = weights["encoder.weight"].T, weights["decoder.weight"]  # [L, N], [N, L]
         self.separator = StreamingSeparator(weights, net.options)
         self.delay_ms = 1000 * self.hop / net.sample_rate
+        self.without_offset = OffsetFilter(net.sample_rate)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream, for the next one."""
         self.separator.reset()
+        self.without_offset.reset()
         self.front = self.hop if self.padding == "both" else 0  # zeros in front, whose estimates are dropped
         self.waiting = np.zeros(self.front, np.float32)  # the last complete hop, and what came after it
         self.tail = np.zeros((self.C, self.hop), np.float32)  # second half of the last frame
@@ -62,7 +67,7 @@ class Streamer:
         if samples.ndim != 1:
             raise UserError(f"samples of shape {samples.shape}: must be one channel, [any number]")
         self.received += len(samples)
-        estimates = self.advance(samples)
+        estimates = self.advance(self.without_offset(samples))
         self.given += estimates.shape[1]
         return estimates
 
