@@ -22,6 +22,8 @@ Network = Union[NumpyNetwork, "ConvTasNet"]  # what separates: plain numpy, or a
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
+TRAINING_LEVEL = 0.05  # root mean square, about that of LibriMix's mixtures
+RESOLUTION = 1e-6  # of the highest sample: what varies less is the rounding of 32-bit floats
 
 
 def piece_length(samples: int, sample_rate: int) -> int:
@@ -56,7 +58,7 @@ def separate_in_pieces(net: Network, read: Reader, samples: int, piece: int) -> 
     Yields the estimates [C, T] as `join_pieces` does. Raises UserError if the network gives NaN.
     """
     starts = piece_starts(samples, piece, round(OVERLAP_SECONDS * net.sample_rate), net.options.hop)
-    mixtures = (read(start, min(piece, samples - start)) for start in starts)
+    mixtures = (without_offset(read(start, min(piece, samples - start))) for start in starts)
     return join_pieces(starts, samples, ((mixture, estimate(net, mixture, piece)) for mixture in mixtures))
 
 
@@ -72,17 +74,36 @@ def piece_starts(samples: int, piece: int, overlap: int, hop: int) -> list[int]:
 
 
 def estimate(net: Network, mixture: np.ndarray, samples: int) -> np.ndarray:
-    """The network's estimates [C, T] of one mixture [T], padded to so many samples where a graph computes them."""
+    """The network's estimates [C, T] of one mixture [T], padded to so many samples where a graph computes them.
+
+    Their level is open, since the network hears the mixture `as_in_training`.
+    """
+    heard = as_in_training(mixture)
     if isinstance(net, NumpyNetwork):
-        estimates = net(mixture)
+        estimates = net(heard)
     else:
         import mindspore as ms  # seconds, for this alone
 
         padded = np.zeros((1, samples), np.float32)
-        padded[0, : len(mixture)] = mixture
-        estimates = net(ms.Tensor(padded), ms.Tensor([len(mixture)], ms.int32)).asnumpy()[0, :, : len(mixture)].copy()
+        padded[0, : len(heard)] = heard
+        estimates = net(ms.Tensor(padded), ms.Tensor([len(heard)], ms.int32)).asnumpy()[0, :, : len(heard)].copy()
     require_finite(estimates)
     return estimates
+
+
+def as_in_training(mixture: np.ndarray) -> np.ndarray:
+    """The mixture [T] without a microphone's offset, and at the level of the speech that networks are trained on.
+
+    A network takes an offset for speech, and is lost where its norms' epsilon is not small beside the mixture.
+    """
+    rounding = RESOLUTION * np.abs(mixture).max()
+    level = max(mixture.std(dtype=np.float64), rounding, np.finfo(np.float32).tiny)
+    return without_offset(mixture) * (TRAINING_LEVEL / level)
+
+
+def without_offset(mixture: np.ndarray) -> np.ndarray:
+    """The mixture [T] less its mean, which is nobody's voice."""
+    return mixture - mixture.mean(dtype=np.float64)
 
 
 def join_pieces(

@@ -14,10 +14,13 @@ from common.errors import UserError
 from network.in_numpy import NumpyNetwork
 from network.numpy_layers import FRAMES_AT_ONCE
 from network.options import frame_count
+from recordings.offset import OffsetFilter
 
 
 class Streamer:
     """Separates a stream into what the network gives for the whole of it, but for rounding. Its state does not grow.
+
+    A stream with an offset is heard without it (see `OffsetFilter`).
 
     Args:
         net: a causal network, which separates nothing else until the stream has ended.
@@ -33,11 +36,13 @@ class Streamer:
             raise UserError("--streaming: the network looks ahead; train one with --causal 1 --norm_type cgLN (or cLN)")
         self.net, self.C, self.hop, self.padding = net, net.options.C, net.options.hop, net.options.padding
         self.delay_ms = 1000 * self.hop / net.sample_rate
+        self.without_offset = OffsetFilter(net.sample_rate)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream, for the next one."""
         self.net.separator.reset()
+        self.without_offset.reset()
         self.front = self.hop if self.padding == "both" else 0  # zeros in front, whose estimates are dropped
         self.waiting = np.zeros(self.front, np.float32)  # the last complete hop, and what came after it
         self.tail = np.zeros((self.C, self.hop), np.float32)  # second half of the last frame
@@ -52,7 +57,7 @@ class Streamer:
         if samples.ndim != 1:
             raise UserError(f"samples of shape {samples.shape}: must be one channel, [any number]")
         self.received += len(samples)
-        estimates = self.advance(samples)
+        estimates = self.advance(self.without_offset(samples))
         self.given += estimates.shape[1]
         return estimates
 

@@ -121,3 +121,15 @@ def test_joined_pieces_are_as_good_as_the_whole(sources, model):
     print(f"joined {np.mean(joined):.2f} dB, whole {np.mean(whole):.2f} dB; joined loses", np.subtract(whole, joined))
     assert np.mean(whole) > SEPARATED
     assert np.mean(joined) > np.mean(whole) - 0.5
+
+
+@pytest.mark.slow
+def test_neither_offset_nor_level_undo_the_separation(sources, model):
+    net = load_in_numpy(model)
+    piece = sources[:, : 16 * RATE]
+    mixture = piece.sum(0)
+    changed = [mixture, mixture + 0.05, mixture - 0.2, 1e-4 * mixture, 1e-3 * (mixture + 0.2), 1e2 * mixture]
+    gained = [mean_si_snr(piece, separate(net, each, RATE)) for each in changed]
+    print(gained)
+    assert gained[0] > SEPARATED
+    assert min(gained) > gained[0] - 0.05

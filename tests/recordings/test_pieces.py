@@ -87,6 +87,33 @@ def test_a_long_recording_keeps_its_speakers_and_levels(seconds):
     np.testing.assert_allclose(estimates[:, inside], sources[:, inside], atol=0.01)
 
 
+class SpoiltNet(BandNet):
+    """BandNet that separates at the level of its training alone, and without an offset, as a trained network does."""
+
+    def __call__(self, mixture, lengths):
+        heard = mixture.asnumpy()[0, : int(lengths.asnumpy()[0])]
+        if abs(heard.mean()) > 1e-3 or not 0.02 < heard.std() < 0.2:
+            return ms.Tensor(np.stack([mixture.asnumpy()] * 2, axis=1))
+        return super().__call__(mixture, lengths)
+
+
+@pytest.mark.parametrize("gain", [1e-20, 1e-4, 1, 1e2, 1e25])
+@pytest.mark.parametrize("offset", [0, 0.05, -0.2, 20])
+def test_neither_level_nor_offset_undo_the_separation(gain, offset):
+    """In two pieces, of which the second is silent but for its first quarter, where it overlaps."""
+    sources = tones(28 * RATE, RATE) * [[1], [0.25]]
+    sources[:, PIECE:] = 0
+    estimates = separate(SpoiltNet(), gain * (sources.sum(0) + np.float32(offset)), RATE)
+    for inside in slice(RATE, PIECE - RATE), slice(PIECE + RATE, -RATE):  # the filter rings where the tones end
+        np.testing.assert_allclose(estimates[:, inside] / gain, sources[:, inside], atol=0.01)
+
+
+@pytest.mark.parametrize("constant", [0, 0.1, -0.7])
+def test_a_constant_recording_is_nobody(constant):
+    estimates = separate(BandNet(), np.full(20 * RATE, constant, np.float32), RATE)
+    assert np.abs(estimates).max() < 1e-6
+
+
 def test_what_is_read_and_kept_does_not_grow_with_the_recording():
     """Ten minutes are asked for in pieces, once and a half as much at most, and given in stretches of a piece."""
     asked = []

@@ -19,6 +19,7 @@ from network.checkpoint import write_checkpoint
 from network.in_numpy import NumpyNetwork
 from network.numpy_layers import FRAMES_AT_ONCE
 from network.options import NetworkOptions
+from recordings.offset import OffsetFilter
 from recordings.streaming import Streamer
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,15 @@ def test_chunks_of_any_size_give_what_the_whole_gives(options):
         found = stream(streamer, mixture, sizes)
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()), err_msg=str(sizes))
+
+
+def test_an_offset_is_not_heard():
+    net, mixture = network(norm_type="cgLN"), 0.1 * noise(4000)
+    mixture[:800] *= 0.01
+    expected = offline(net, OffsetFilter(net.sample_rate)(mixture + np.float32(0.2)))
+    streamer = Streamer(NumpyNetwork.of(net))
+    for _ in range(2):  # the next stream begins anew
+        np.testing.assert_allclose(stream(streamer, mixture + np.float32(0.2), [160]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 3, 4, 7, 8, 9, 50])
