@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
-from common.files import whole_file
+from common.files import whole_file, whole_text
 from corpus.index import Index
 from corpus.loading import load_index
 from recordings.pieces import piece_starts
@@ -77,7 +77,7 @@ def write_pieces(folder: str, index: Index, pieces: list[tuple[int, int]], facts
         "lengths": index.lengths.tolist(),
         "pieces": pieces,
     }
-    with whole_file(os.path.join(folder, "pieces.json")) as partial, open(partial, "w", encoding="utf-8") as stream:
+    with whole_text(os.path.join(folder, "pieces.json")) as stream:
         json.dump(description, stream)
 
 

@@ -8,5 +8,5 @@ files         folders, checksums, and files that are written whole or not at all
 numbers       division that rounds up
 parallel      work for all cores in processes, and for many files in threads
 signals       Ctrl-C and kill end a script at once, in one line and with nothing left
-wording       durations, counts and tables as a person reads them
+wording       durations, counts, names and tables as a person reads them
 """

@@ -51,7 +51,7 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file")
     try:
-        info = soundfile.info(path, verbose=True)
+        info = soundfile.info(os.fsencode(path), verbose=True)  # as bytes: text would have to be UTF-8
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:  # TypeError: named .raw, so without a header
         raise UserError(f"{path}: not an audio file that libsndfile can read ({error})") from None
     lowest, highest = RATES
@@ -163,14 +163,14 @@ def decode(path: str | os.PathLike, first: int, stop: int, channel: int | str = 
 def open_audio(path: str | os.PathLike) -> soundfile.SoundFile:
     """A soundfile.SoundFile to read. Raises UserError if it cannot be opened."""
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(os.fsencode(path))
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be decoded ({error}); it is damaged, copy it again") from None
 
 
 def decode_open(file: soundfile.SoundFile, first: int, stop: int, channel: int | str = 1) -> np.ndarray:
     """The same as `decode`, from an open file."""
-    path = file.name
+    path = os.fsdecode(file.name)
     try:
         file.seek(first)
         samples = file.read(stop - first, dtype="float32", always_2d=True)
@@ -193,7 +193,7 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int, su
     Raises UserError if the folder cannot be written or the disk is full.
     """
     with whole_file(path) as partial:
-        soundfile.write(partial, as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
+        soundfile.write(os.fsencode(partial), as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
 
 
 def as_steps(samples: np.ndarray, subtype: str) -> np.ndarray:

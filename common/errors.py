@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from common.signals import ENDING, end_at_signals
+from common.wording import UNPRINTABLE
 
 
 class UserError(Exception):
@@ -24,8 +25,11 @@ def run(main: Callable[[], None]) -> None:
     """Run a script's `main()`: a UserError is printed as one line, and the exit status is 2.
 
     The same for a standard output that is full, or whose reader has ended. Ctrl-C and kill end it as `signals` says.
+    Whatever names are printed, see `wording.printable`.
     """
     end_at_signals()
+    if sys.stdout:
+        sys.stdout.reconfigure(errors=UNPRINTABLE)
     error = None
     try:
         main()

@@ -5,9 +5,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from common.errors import UserError, first_line
 from common.signals import passing, remove
+from common.wording import UNPRINTABLE
 
 
 @contextmanager
@@ -32,6 +34,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
             os.replace(os.path.join(place, name), path)
     except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
         raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
+
+
+@contextmanager
+def whole_text(path: str | os.PathLike) -> Iterator[TextIO]:
+    """The same as `whole_file`, open for text in UTF-8; for names that are not UTF-8 see `wording.printable`."""
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8", errors=UNPRINTABLE, newline="") as file:
+        yield file
 
 
 @contextmanager

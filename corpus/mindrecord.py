@@ -26,8 +26,10 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import list_folder, temporary_folder
+from common.wording import printable
 from corpus.bad_files import BadFiles, Part
 from corpus.index import Index
+from corpus.names import require_utf8
 
 PAGE_BYTES = 2**25  # MindRecord's default
 
@@ -123,7 +125,7 @@ def _write_records(index: Index, numbers: Sequence[int], path: str, part: Part) 
     )
     checksums = {}
     for number in tqdm(numbers, os.path.basename(path), disable=None):
-        name, length = index.names[number], int(index.lengths[number])
+        name, length = printable(index.names[number]), int(index.lengths[number])
         with part.leaving_out():
             audio = index.read(number, 0, length)
             writer.write_raw_data([{"name": name, "sample_rate": index.sample_rate, "length": length, "audio": audio}])
@@ -147,6 +149,7 @@ class RecordIndex(Index):
 
     def __init__(self, path: str | os.PathLike, sample_rate: int):
         self.path, self.sample_rate = os.fspath(path), sample_rate
+        require_utf8(self.path)
         self._files = _require_set(self.path)
         rows = []  # name, sample rate, length, file, row in it
         for file in self._files:

@@ -159,7 +159,7 @@ def of_one_place(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, 
 def recording_from_file(path: str, targets: list[str], picture: str | None, channel: int | str) -> Recording:
     """The `Recording` of a file. Raises UserError as `audio.audio_info` does."""
     info = audio_info(path, channel)
-    with soundfile.SoundFile(path) as file:
+    with open_audio(path) as file:
         facts = file.channels, file.subtype, file.copy_metadata()
     return Recording(info.frames, info.sample_rate, path, path, targets, picture, *facts)
 

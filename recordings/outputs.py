@@ -44,7 +44,8 @@ class WaitingFile:
             self.path = os.path.join(self.folder.__enter__(), "estimates.wav")
         except OSError as error:
             raise UserError(f"{self.place}: cannot be made, or written to ({error}); take another folder") from None
-        self.file = soundfile.SoundFile(self.path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
+        path = os.fsencode(self.path)
+        self.file = soundfile.SoundFile(path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
         return self
 
     def __exit__(self, *_) -> None:
@@ -120,7 +121,7 @@ def new_wav(path: str, recording: Recording, signal: np.ndarray, subtype: str) -
     channels = 1 if signal.ndim == 1 else signal.shape[1]
     size = recording.frames * channels * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
     form = "WAV" if size < LARGEST_WAV else "RF64"
-    file = soundfile.SoundFile(path, "w", recording.sample_rate, channels, subtype, format=form)
+    file = soundfile.SoundFile(os.fsencode(path), "w", recording.sample_rate, channels, subtype, format=form)
     for name, text in recording.metadata.items():
         setattr(file, name, text)
     return file

@@ -45,3 +45,14 @@ def test_a_full_disk_behind_standard_output_is_one_line():
 def test_no_standard_output_at_all():
     body = "sys.stdout = None\ndef main(): print('what was done')\nrun(main)"
     assert run_script(body).returncode == 0
+
+
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C.UTF-8"}, {"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize("end", ["", "raise UserError(name)"], ids=["printed", "in an error"])
+def test_a_name_that_is_not_utf8_is_printed(monkeypatch, environment, end):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    body = "import os\nname = os.fsdecode(b'caf\\xe9.wav')\ndef main():\n    print(name)\n    " + end + "\nrun(main)"
+    done = run_script(body, stdout=subprocess.PIPE)
+    assert done.stdout == "caf\\udce9.wav\n"
+    assert (done.returncode, done.stderr) == ((2, "error: caf\\udce9.wav\n") if end else (0, ""))
