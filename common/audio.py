@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 
 from common.errors import UserError
 from common.files import whole_file
@@ -120,13 +121,25 @@ def read_audio(
     return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
 
 
+@lru_cache(32)
+def low_pass(up: int, down: int) -> np.ndarray:
+    """The filter that `resample_poly` designs anew at each call for a ratio in lowest terms: float32 [taps]."""
+    highest = max(up, down)
+    return firwin(20 * highest + 1, 1 / highest, window=("kaiser", 5.0)).astype(np.float32)
+
+
+def resample_as_librimix(samples: np.ndarray, up: int, down: int) -> np.ndarray:
+    """Resample float32 samples, [n] or [n, channels], by a ratio in lowest terms."""
+    return resample_poly(samples, up, down, window=low_pass(up, down))
+
+
 def resampled(
     read: Callable[[int, int], np.ndarray],
     info: AudioInfo,
     sample_rate: int,
     start: int,
     length: int,
-    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_poly,
+    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_as_librimix,
     reach: int = 10,
 ) -> np.ndarray:
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
