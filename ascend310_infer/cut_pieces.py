@@ -67,8 +67,8 @@ def write_pieces(folder: str, index: Index, pieces: list[tuple[int, int]], facts
         for row, (mixture, start) in zip(batch, pieces[first : first + batch_size], strict=False):
             samples = min(length, int(index.lengths[mixture]) - start)
             row[:samples] = index.read(mixture, start, samples)[0]
-        with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial:
-            batch.tofile(partial)
+        with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial, open(partial, "wb") as file:
+            file.write(batch)  # `tofile` does not notice a full disk
     description = {
         "length": length,
         "batch_size": batch_size,

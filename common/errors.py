@@ -1,5 +1,6 @@
 """A user's mistake is one clear line and a non-zero exit, never a stack trace."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from contextlib import suppress
 
 from common.signals import ENDING, end_at_signals
 from common.wording import UNPRINTABLE
+
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no reader, no room
 
 
 class UserError(Exception):
@@ -35,8 +38,10 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as raised:
         error = raised
-    except BrokenPipeError as raised:
-        error = unwritable_output(raised)
+    except OSError as raised:
+        if raised.errno not in UNWRITABLE or raised.filename is not None:
+            raise
+        error = unwritable_output(raised)  # the other files of a script have UserErrors of their own
     try:
         if sys.stdout:
             sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot

@@ -13,6 +13,15 @@ from common.wording import UNPRINTABLE
 
 
 @contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Raise UserError, naming `path`, for whatever keeps the block from writing it, such as a full disk."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
+        raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
+
+
+@contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[str]:
     """Give a place for a file of the same name to write to, which becomes `path` once all is written.
 
@@ -28,12 +37,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
         os.mkdir(place)
         return place
 
-    try:
-        with passing(make_place) as place:
-            yield os.path.join(place, name)
-            os.replace(os.path.join(place, name), path)
-    except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
-        raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
+    with writing(path), passing(make_place) as place:
+        yield os.path.join(place, name)
+        os.replace(os.path.join(place, name), path)
 
 
 @contextmanager
@@ -45,8 +51,16 @@ def whole_text(path: str | os.PathLike) -> Iterator[TextIO]:
 
 @contextmanager
 def temporary_folder(prefix: str = "conv-tasnet-", beside: str | None = None) -> Iterator[str]:
-    """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it."""
-    with passing(lambda: tempfile.mkdtemp(prefix=prefix, dir=beside)) as folder:
+    """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it.
+
+    Raises UserError if it cannot be made.
+    """
+
+    def make() -> str:
+        with writing(beside or "a temporary folder, where TMPDIR says"):
+            return tempfile.mkdtemp(prefix=prefix, dir=beside)
+
+    with passing(make) as folder:
         yield folder
 
 

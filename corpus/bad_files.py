@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.errors import UserError
-from common.files import make_folder, whole_text
+from common.files import make_folder, whole_text, writing
 
 MOST_BAD = 0.01  # of the mixtures; more of them, and something else is wrong
 
@@ -45,7 +45,8 @@ class BadFiles:
             with whole_text(self.path) as file:
                 file.writelines(f"{reason}\n" for reason in self.reasons)
         elif self.policy == "skip" and os.path.exists(self.path):
-            os.remove(self.path)
+            with writing(self.path):
+                os.remove(self.path)
 
 
 class Part:

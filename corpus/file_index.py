@@ -15,7 +15,7 @@ import numpy as np
 
 from common.audio import audio_info, read_audio
 from common.errors import UserError
-from common.files import list_folder, make_folder, whole_text
+from common.files import list_folder, make_folder, whole_text, writing
 from corpus.index import MOST_SAMPLES, Index
 
 
@@ -42,7 +42,8 @@ def remove_earlier(folder: str, written: Collection[str]) -> None:
     """Remove what an earlier index, of either kind, has left in the folder of the one just written."""
     for name in list_folder(folder):
         if re.fullmatch(r"(mix|mixtures|s\d+)\.json", name) and name not in written:
-            os.remove(os.path.join(folder, name))
+            with writing(os.path.join(folder, name)):
+                os.remove(os.path.join(folder, name))
 
 
 class FolderIndex(Index):

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from common.command_line import parse
 from common.errors import UserError, run
-from common.files import whole_text
+from common.files import whole_file, whole_text
 
 RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
@@ -120,7 +120,8 @@ def speak_subset(
         path = f"{subset}/{speaker.number}/{chapter}/{speaker.number}-{chapter}-{number:04d}.flac"
         os.makedirs(os.path.join(folder, os.path.dirname(path)), exist_ok=True)
         text = next(sentences[speaker.voice[:2]])
-        soundfile.write(os.path.join(folder, path), speak(speaker, text), RATE)
+        with whole_file(os.path.join(folder, path)) as partial:
+            soundfile.write(os.fsencode(partial), speak(speaker, text), RATE)
         spoken.append((speaker, path))
     return spoken
 

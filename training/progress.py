@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.files import whole_file, whole_text
+from common.files import whole_file, whole_text, writing
 from common.wording import UNPRINTABLE, duration
 from corpus.bad_files import BadFiles
 from training.events import Events
@@ -43,11 +42,9 @@ class Watch:
             return
         tqdm.write("\n".join(lines))
         sys.stdout.flush()
-        try:
-            with open(os.path.join(self.folder, "train.log"), "a", encoding="utf-8", errors=UNPRINTABLE) as file:
-                file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
-        except OSError as error:
-            raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
+        path = os.path.join(self.folder, "train.log")
+        with writing(path), open(path, "a", encoding="utf-8", errors=UNPRINTABLE) as file:
+            file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
 
     def record(self, history: Sequence[dict]) -> None:
         """Write history.jsonl and draw curves.png anew, and hand the last epoch to TensorBoard."""
