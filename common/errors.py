@@ -42,6 +42,13 @@ def run(main: Callable[[], None]) -> None:
         if raised.errno not in UNWRITABLE or raised.filename is not None:
             raise
         error = unwritable_output(raised)  # the other files of a script have UserErrors of their own
+    except RuntimeError as raised:
+        if "kernel_build" not in str(raised):  # the source files that MindSpore names in it
+            raise
+        error = UserError(
+            f"MindSpore's compiler of kernels failed ({first_line(raised)}) for the reasons above;"
+            " MS_DEV_GRAPH_KERNEL_FLAGS=--opt_level=0 in the environment goes without it"
+        )
     try:
         if sys.stdout:
             sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot
