@@ -42,6 +42,11 @@ def run(main: Callable[[], None]) -> None:
         if raised.errno not in UNWRITABLE or raised.filename is not None:
             raise
         error = unwritable_output(raised)  # the other files of a script have UserErrors of their own
+    except MemoryError as raised:
+        error = UserError(
+            f"out of memory ({first_line(raised)}); free some, or take smaller batches; if an index has wrong lengths,"
+            " run preprocess.py again"
+        )
     except RuntimeError as raised:
         if "kernel_build" not in str(raised):  # the source files that MindSpore names in it
             raise

@@ -63,3 +63,9 @@ def test_a_name_that_is_not_utf8_is_printed(monkeypatch, environment, end):
     done = run_script(body, stdout=subprocess.PIPE)
     assert done.stdout == "caf\\udce9.wav\n"
     assert (done.returncode, done.stderr) == ((2, "error: caf\\udce9.wav\n") if end else (0, ""))
+
+
+def test_too_little_memory_is_one_line():
+    done = run_script("import numpy as np\ndef main(): np.ones((2**23, 2**23))\nrun(main)")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: out of memory (Unable to allocate ") and done.stderr.count("\n") == 1
