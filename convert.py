@@ -129,6 +129,11 @@ def read_weights(path: str) -> tuple[Weights, dict[str, Any]]:
     state, arguments = _read_npz(path) if path.endswith(".npz") else _read_torch(path)
     if not state:
         raise UserError(f"{path}: holds no weights")
+    for name, value in state.items():
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(value.astype(np.float32)).all()
+        if not is_finite:
+            raise UserError(f"{path}: {name} has NaN, infinite or huge weights; convert a checkpoint from before that")
     return state, arguments | stated_by_weights(state)
 
 

@@ -7,7 +7,9 @@ import atexit
 import glob
 import os
 import shutil
+import sys
 import tempfile
+from contextlib import ExitStack, suppress
 from functools import cache
 
 # MindSpore computes its matrix products in OpenMP's threads and everything else in threads of its own. OpenMP's would
@@ -26,6 +28,9 @@ if "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
 import numpy as np
 
 from common.errors import UserError, first_line
+from common.files import temporary_folder
+
+ROOM = 2**20  # bytes; a compiled kernel takes some thousands
 
 _XDG_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 _XDG_CONFIG = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -61,19 +66,38 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
             f"--device_target {target}: MindSpore cannot use device {device_id} of it ({first_line(error)})"
         ) from None
     ms.set_context(mode=ms.GRAPH_MODE)
+    if "MS_COMPILER_CACHE_PATH" not in os.environ:
+        os.environ["MS_COMPILER_CACHE_PATH"] = _cache_folder(ms.__version__)
     if target == "CPU":
-        # Fuses chains of element-wise operators, each of which is a pass over memory of its own otherwise. MindSpore
-        # reads the variable when it compiles for the first time.
-        os.environ.setdefault("MS_DEV_GRAPH_KERNEL_FLAGS", "--opt_level=2")
+        _fuse_operators()
         # Where that compiler may read its own table of tilings; without it, it prints that it may not.
         os.environ.setdefault("AKG_WHITE_LIST_PATH", os.path.dirname(ms.__file__))
-    os.environ.setdefault("MS_COMPILER_CACHE_PATH", _cache_folder(ms.__version__))
     return target
 
 
 def has_accelerator() -> bool:
     """Whether this machine has a card that MindSpore may be able to use, as far as Linux's list of devices tells."""
     return bool(glob.glob("/dev/davinci[0-9]*") or glob.glob("/dev/nvidia[0-9]*"))
+
+
+@cache
+def _fuse_operators() -> None:
+    """Let MindSpore fuse chains of element-wise operators, each of which is a pass over memory of its own otherwise.
+
+    It reads the variable when it compiles for the first time. Where its compiler of such kernels could not work, and
+    would end in a stack trace, operators are not fused; a line says why.
+    """
+    if "MS_DEV_GRAPH_KERNEL_FLAGS" in os.environ:
+        return
+    reason, folder = None, os.environ["MS_COMPILER_CACHE_PATH"]
+    if shutil.which("g++") is None:
+        reason = "there is no g++ to compile with; install it"
+    elif not _can_be_written(os.path.abspath(folder)):
+        reason = f"{folder} cannot be written to or is full; name another folder as MS_COMPILER_CACHE_PATH"
+    if reason:
+        print(f"operators are not fused, so that all is slower: {reason}", file=sys.stderr)
+    else:
+        os.environ["MS_DEV_GRAPH_KERNEL_FLAGS"] = "--opt_level=2"
 
 
 def _cache_folder(version: str) -> str:
@@ -83,26 +107,29 @@ def _cache_folder(version: str) -> str:
 
 
 def _can_be_written(folder: str) -> bool:
-    """Whether there is such a folder to write to, once it is made. One that is not absolute is of nobody's home."""
+    """Whether there is room in such a folder, once it is made. One that is not absolute is of nobody's home."""
     if not os.path.isabs(folder):
         return False
     try:
         os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
     except OSError:
         return False
-    return os.access(folder, os.W_OK | os.X_OK)
+    return True
 
 
 @cache
 def _temporary_folder() -> str:
     """In place of what a home folder would keep, for this start alone."""
-    folder = tempfile.mkdtemp(prefix="conv-tasnet-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    at_exit = ExitStack()
+    atexit.register(at_exit.close)
+    return at_exit.enter_context(temporary_folder())
 
 
-# Without a home folder matplotlib would print that it has none, when it is imported.
-if "MPLCONFIGDIR" not in os.environ and not all(
-    _can_be_written(os.path.join(parent, "matplotlib")) for parent in (_XDG_CONFIG, _XDG_CACHE)
-):
-    os.environ["MPLCONFIGDIR"] = _temporary_folder()
+# Without a folder to write to matplotlib would print that it has none, when it is imported.
+_stated = os.environ.get("MPLCONFIGDIR")
+_folders = [os.path.abspath(_stated)] if _stated else [f"{parent}/matplotlib" for parent in (_XDG_CONFIG, _XDG_CACHE)]
+if not all(map(_can_be_written, _folders)):
+    with suppress(UserError):
+        os.environ["MPLCONFIGDIR"] = _temporary_folder()

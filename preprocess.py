@@ -45,7 +45,7 @@ from corpus.loading import load_index
 from corpus.metadata import Metadata, find_metadata, read_mixtures
 from corpus.mixture_index import write_mixtures
 from corpus.mixtures import RATE, Mixture
-from corpus.names import speaker_ids
+from corpus.names import require_utf8, speaker_ids
 from corpus.sums import require_sums
 
 FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
@@ -64,7 +64,8 @@ def check_options(args: Namespace) -> None:
     for name in ("train_name", "test_name"):
         if getattr(args, name) and not args.out_dir:
             raise UserError(f"--{name} {getattr(args, name)}: needs --out-dir, whose index it is written from")
-    if args.train_name and args.test_name and record_path(args, "train_name") == record_path(args, "test_name"):
+    paths = [record_path(args, name) for name in ("train_name", "test_name") if getattr(args, name)]
+    if len(set(paths)) < len(paths):
         raise UserError(f"--train_name, --test_name {args.train_name}: are the same file; give two names")
     if args.shards > 1 and not (args.train_name or args.test_name):
         raise UserError(f"--shards {args.shards}: only --train_name and --test_name use it; add one of them")
@@ -147,7 +148,9 @@ def _require_sets(args: Namespace, there: Collection[str], where: str) -> None:
 def record_path(args: Namespace, option: str) -> str:
     """Absolute path of the MindRecord file that --train_name or --test_name asks for; a bare name is in --out-dir."""
     name = getattr(args, option)
-    return os.path.abspath(name if os.path.dirname(name) else os.path.join(args.out_dir, name))
+    path = os.path.abspath(name if os.path.dirname(name) else os.path.join(args.out_dir, name))
+    require_utf8(path)
+    return path
 
 
 def write_mindrecords(args: Namespace, bad_files: BadFiles) -> None:

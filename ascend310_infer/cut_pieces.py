@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
-from common.files import whole_file
+from common.files import whole_file, whole_text
 from corpus.index import Index
 from corpus.loading import load_index
 from recordings.pieces import piece_starts
@@ -67,8 +67,8 @@ def write_pieces(folder: str, index: Index, pieces: list[tuple[int, int]], facts
         for row, (mixture, start) in zip(batch, pieces[first : first + batch_size], strict=False):
             samples = min(length, int(index.lengths[mixture]) - start)
             row[:samples] = index.read(mixture, start, samples)[0]
-        with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial:
-            batch.tofile(partial)
+        with whole_file(os.path.join(folder, bin_name(first // batch_size))) as partial, open(partial, "wb") as file:
+            file.write(batch)  # `tofile` does not notice a full disk
     description = {
         "length": length,
         "batch_size": batch_size,
@@ -77,7 +77,7 @@ def write_pieces(folder: str, index: Index, pieces: list[tuple[int, int]], facts
         "lengths": index.lengths.tolist(),
         "pieces": pieces,
     }
-    with whole_file(os.path.join(folder, "pieces.json")) as partial, open(partial, "w", encoding="utf-8") as stream:
+    with whole_text(os.path.join(folder, "pieces.json")) as stream:
         json.dump(description, stream)
 
 

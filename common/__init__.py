@@ -13,5 +13,5 @@ parallel      work for all cores in processes, and for many files in threads
 riff          the headers of wav files that were never completed
 signals       Ctrl-C and kill end a script at once, in one line and with nothing left
 spliced       bytes and stretches of a file, as one file or through a pipe
-wording       durations, counts and tables as a person reads them
+wording       durations, counts, names and tables as a person reads them
 """

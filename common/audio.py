@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import soundfile
@@ -119,20 +120,36 @@ def read_audio(
     return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
 
 
+@lru_cache(32)
+def low_pass(up: int, down: int) -> np.ndarray:
+    """The filter that `resample_poly` designs anew at each call for a ratio in lowest terms: float32 [taps]."""
+    from scipy.signal import firwin  # takes half a second, for other rates alone
+
+    highest = max(up, down)
+    return firwin(20 * highest + 1, 1 / highest, window=("kaiser", 5.0)).astype(np.float32)
+
+
+def resample_as_librimix(samples: np.ndarray, up: int, down: int) -> np.ndarray:
+    """Resample float32 samples, [n] or [n, channels], by a ratio in lowest terms."""
+    from scipy.signal import resample_poly  # as above
+
+    return resample_poly(samples, up, down, window=low_pass(up, down))
+
+
 def resampled(
     read: Callable[[int, int], np.ndarray],
     info: AudioInfo,
     sample_rate: int,
     start: int,
     length: int,
-    resample: Callable[[np.ndarray, int, int], np.ndarray] | None = None,
+    resample: Callable[[np.ndarray, int, int], np.ndarray] = resample_as_librimix,
     reach: int = 10,
 ) -> np.ndarray:
     """Samples `start` to `start + length` of a signal, counted at `sample_rate` Hz, to which it is resampled.
 
     `read(first, stop)` gives the signal's own samples, [n] or [n, channels], which are described by `info` (AudioInfo).
-    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples, None as
-    LibriMix does; a sample that it gives depends on so many samples of the lower rate to each side, `reach`.
+    It is asked for no more of them than the stretch depends on. `resample(samples, up, down)` resamples; a sample that
+    it gives depends on so many samples of the lower rate to each side, `reach`.
 
     Returns float32 [length] or [length, channels].
     """
@@ -145,9 +162,6 @@ def resampled(
     stop = min(info.frames, ceil_div((start + length) * down, up) + margin)
     samples = read(first, stop)
     if up != down:
-        if resample is None:
-            from scipy.signal import resample_poly as resample  # takes half a second, for other rates alone
-
         samples = resample(samples, up, down)
     offset = start - first * up // down
     return np.ascontiguousarray(samples[offset : offset + length])
@@ -183,7 +197,7 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int, su
     Raises UserError if the folder cannot be written or the disk is full.
     """
     with whole_file(path) as partial:
-        soundfile.write(partial, as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
+        soundfile.write(os.fsencode(partial), as_steps(samples, subtype), sample_rate, subtype=subtype, format="WAV")
 
 
 def as_steps(samples: np.ndarray, subtype: str) -> np.ndarray:

@@ -105,7 +105,7 @@ class AudioFile:
             self._add_pieces([header.completed(end - begin), (begin, end)])
             return
         try:
-            found = soundfile.SoundFile(self.path)
+            found = soundfile.SoundFile(os.fsencode(self.path))  # as bytes: text would have to be UTF-8
         except UNREADABLE as error:
             raise UserError(f"{self.name}: not an audio file that libsndfile can read ({error})") from None
         self.log, self.metadata = found.extra_info, found.copy_metadata()
@@ -115,7 +115,7 @@ class AudioFile:
             found.close()
             self._add_pieces(pieces)
         else:
-            self._add(found, lambda: InSequence(self.path))
+            self._add(found, lambda: InSequence(os.fsencode(self.path)))
 
     def _add_ogg(self, found: soundfile.SoundFile) -> None:
         streams = ogg_streams(self.path)

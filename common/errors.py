@@ -1,11 +1,15 @@
 """A user's mistake is one clear line and a non-zero exit, never a stack trace."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 
 from common.signals import ENDING, end_at_signals
+from common.wording import UNPRINTABLE
+
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no reader, no room
 
 
 class UserError(Exception):
@@ -24,15 +28,32 @@ def run(main: Callable[[], None]) -> None:
     """Run a script's `main()`: a UserError is printed as one line, and the exit status is 2.
 
     The same for a standard output that is full, or whose reader has ended. Ctrl-C and kill end it as `signals` says.
+    Whatever names are printed, see `wording.printable`.
     """
     end_at_signals()
+    if sys.stdout:
+        sys.stdout.reconfigure(errors=UNPRINTABLE)
     error = None
     try:
         main()
     except UserError as raised:
         error = raised
-    except BrokenPipeError as raised:
-        error = unwritable_output(raised)
+    except OSError as raised:
+        if raised.errno not in UNWRITABLE or raised.filename is not None:
+            raise
+        error = unwritable_output(raised)  # the other files of a script have UserErrors of their own
+    except MemoryError as raised:
+        error = UserError(
+            f"out of memory ({first_line(raised)}); free some, or take smaller batches; if an index has wrong lengths,"
+            " run preprocess.py again"
+        )
+    except RuntimeError as raised:
+        if "kernel_build" not in str(raised):  # the source files that MindSpore names in it
+            raise
+        error = UserError(
+            f"MindSpore's compiler of kernels failed ({first_line(raised)}) for the reasons above;"
+            " MS_DEV_GRAPH_KERNEL_FLAGS=--opt_level=0 in the environment goes without it"
+        )
     try:
         if sys.stdout:
             sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot

@@ -5,9 +5,21 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from common.errors import UserError, first_line
 from common.signals import passing, remove
+from common.wording import UNPRINTABLE
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Raise UserError, naming `path`, for whatever keeps the block from writing it, such as a full disk."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
+        raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
+
 
 LONGEST_NAME = 255  # bytes of a file's name
 
@@ -31,18 +43,30 @@ def whole_file(path: str | os.PathLike) -> Iterator[str]:
         os.mkdir(place)
         return place
 
-    try:
-        with passing(make_place) as place:
-            yield os.path.join(place, name)
-            os.replace(os.path.join(place, name), path)
-    except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
-        raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
+    with writing(path), passing(make_place) as place:
+        yield os.path.join(place, name)
+        os.replace(os.path.join(place, name), path)
+
+
+@contextmanager
+def whole_text(path: str | os.PathLike) -> Iterator[TextIO]:
+    """The same as `whole_file`, open for text in UTF-8; for names that are not UTF-8 see `wording.printable`."""
+    with whole_file(path) as partial, open(partial, "w", encoding="utf-8", errors=UNPRINTABLE, newline="") as file:
+        yield file
 
 
 @contextmanager
 def temporary_folder(prefix: str = "conv-tasnet-", beside: str | None = None) -> Iterator[str]:
-    """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it."""
-    with passing(lambda: tempfile.mkdtemp(prefix=prefix, dir=beside)) as folder:
+    """Make a folder, in the folder `beside` or where the system wants such, and remove it with what is in it.
+
+    Raises UserError if it cannot be made.
+    """
+
+    def make() -> str:
+        with writing(beside or "a temporary folder, where TMPDIR says"):
+            return tempfile.mkdtemp(prefix=prefix, dir=beside)
+
+    with passing(make) as folder:
         yield folder
 
 

@@ -1,6 +1,8 @@
-"""Durations, counts and tables as a person reads them."""
+"""Durations, counts, names and tables as a person reads them."""
 
 from collections.abc import Sequence
+
+UNPRINTABLE = "backslashreplace"  # how to write a name that is not UTF-8, as JSON does: "caf\\udce9" for Latin-1's é
 
 
 def duration(seconds: float) -> str:
@@ -14,6 +16,11 @@ def duration(seconds: float) -> str:
 def count_of(number: int, noun: str) -> str:
     """A count with its noun, such as "1 mixture" and "2 mixtures"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(name: str) -> str:
+    """A file's name, which the system does not hold to UTF-8, as text that is."""
+    return name.encode(errors=UNPRINTABLE).decode()
 
 
 def print_markdown(table: Sequence[Sequence[str]]) -> None:

@@ -12,7 +12,7 @@ mindrecord      MindRecord files in place of an index and its audio
 mixture_checks  holds what mixtures.json says to what can be
 mixture_index   the folder of mixtures.json: mixtures that are computed while they are read
 mixtures        LibriMix's arithmetic, of whole mixtures and of stretches
-names           who speaks in a mixture, by its name
+names           who speaks in a mixture, by its name; whether MindRecord takes a path
 speakers        of which sex they are
 sums            holds the mixtures of a tree to the sums of their sources
 """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.errors import UserError
-from common.files import make_folder, whole_file
+from common.files import make_folder, whole_text, writing
 
 MOST_BAD = 0.01  # of the mixtures; more of them, and something else is wrong
 
@@ -42,10 +42,11 @@ class BadFiles:
         """List the reasons, which name the files, a line each; nothing to list removes an earlier list."""
         if self.reasons:
             make_folder(os.path.dirname(self.path))
-            with whole_file(self.path) as partial, open(partial, "w", encoding="utf-8") as file:
+            with whole_text(self.path) as file:
                 file.writelines(f"{reason}\n" for reason in self.reasons)
         elif self.policy == "skip" and os.path.exists(self.path):
-            os.remove(self.path)
+            with writing(self.path):
+                os.remove(self.path)
 
 
 class Part:

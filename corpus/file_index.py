@@ -15,7 +15,7 @@ import numpy as np
 
 from common.audio import audio_info, read_audio
 from common.errors import UserError
-from common.files import list_folder, make_folder, whole_file
+from common.files import list_folder, make_folder, whole_text, writing
 from corpus.index import MOST_SAMPLES, Index
 
 
@@ -33,7 +33,7 @@ def write_index(folder: str, mixtures: Sequence[MixtureFiles]) -> None:
     make_folder(folder)
     names = ["mix", *(f"s{number}" for number in range(1, len(mixtures[0].paths)))]
     for number, name in enumerate(names):
-        with whole_file(os.path.join(folder, f"{name}.json")) as partial, open(partial, "w", encoding="utf-8") as file:
+        with whole_text(os.path.join(folder, f"{name}.json")) as file:
             json.dump([[mixture.paths[number], mixture.samples] for mixture in mixtures], file)
     remove_earlier(folder, [f"{name}.json" for name in names])
 
@@ -42,7 +42,8 @@ def remove_earlier(folder: str, written: Collection[str]) -> None:
     """Remove what an earlier index, of either kind, has left in the folder of the one just written."""
     for name in list_folder(folder):
         if re.fullmatch(r"(mix|mixtures|s\d+)\.json", name) and name not in written:
-            os.remove(os.path.join(folder, name))
+            with writing(os.path.join(folder, name)):
+                os.remove(os.path.join(folder, name))
 
 
 class FolderIndex(Index):

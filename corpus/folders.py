@@ -131,7 +131,10 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
         raise UserError(f"{set_folder}: not one mixture of it can be used; --on_bad_file error says why")
     if (rate := headers[first].sample_rate) != sample_rate:
         require_ratio(first, rate, sample_rate)
-        print(f"{set_folder}: files of {rate} Hz, counted at {sample_rate} Hz, to which they are resampled when read")
+        print(
+            f"{set_folder}: files of {rate} Hz, resampled to {sample_rate} Hz at every reading, which takes many times"
+            " as long as reading alone; --train_name and --test_name write sets that are resampled once"
+        )
     return mixtures
 
 

@@ -12,6 +12,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import list_folder, temporary_folder
+from common.wording import printable
 from corpus.bad_files import BadFiles, Part
 from corpus.index import Index
+from corpus.names import require_utf8
 
 PAGE_BYTES = 2**25  # MindRecord's default
 
@@ -93,6 +96,7 @@ def _write_file(index: Index, numbers: Sequence[int], path: str, about: tuple[in
     """Write and compare one file; `about` is how many make up the set, and the fingerprint."""
     folder, file = os.path.split(os.path.abspath(path))
     try:
+        _require_room(path, folder, 4 * (1 + index.sources) * int(index.lengths[numbers].sum()) + PAGE_BYTES)
         with temporary_folder(".mindrecord-", folder) as partial:
             partial_file = os.path.join(partial, file)
             checksums = _write_records(index, numbers, partial_file, part)
@@ -106,6 +110,15 @@ def _write_file(index: Index, numbers: Sequence[int], path: str, about: tuple[in
                 os.replace(partial_file + ending, os.path.join(folder, file + ending))
     except (OSError, RuntimeError, MindRecordException, sqlite3.Error) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
+
+
+def _require_room(path: str, folder: str, needed: int) -> None:
+    """Raise UserError unless there is room for so many bytes: on a full disk MindSpore would crash."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{path}: needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} are free; make room or name another"
+        )
 
 
 def _write_records(index: Index, numbers: Sequence[int], path: str, part: Part) -> dict[str, int]:
@@ -123,7 +136,7 @@ def _write_records(index: Index, numbers: Sequence[int], path: str, part: Part) 
     )
     checksums = {}
     for number in tqdm(numbers, os.path.basename(path), disable=None):
-        name, length = index.names[number], int(index.lengths[number])
+        name, length = printable(index.names[number]), int(index.lengths[number])
         with part.leaving_out():
             audio = index.read(number, 0, length)
             writer.write_raw_data([{"name": name, "sample_rate": index.sample_rate, "length": length, "audio": audio}])
@@ -147,6 +160,7 @@ class RecordIndex(Index):
 
     def __init__(self, path: str | os.PathLike, sample_rate: int):
         self.path, self.sample_rate = os.fspath(path), sample_rate
+        require_utf8(self.path)
         self._files = _require_set(self.path)
         rows = []  # name, sample rate, length, file, row in it
         for file in self._files:

@@ -18,7 +18,7 @@ import numpy as np
 
 from common.audio import audio_info
 from common.errors import UserError
-from common.files import make_folder, whole_file
+from common.files import make_folder, whole_text
 from common.numbers import ceil_div
 from corpus.file_index import read_json, remove_earlier
 from corpus.index import Index
@@ -71,7 +71,7 @@ def write_mixtures(
         ],
     }
     make_folder(folder)
-    with whole_file(os.path.join(folder, FILE)) as partial, open(partial, "w", encoding="utf-8") as file:
+    with whole_text(os.path.join(folder, FILE)) as file:
         json.dump(content, file)
     remove_earlier(folder, [FILE])
 

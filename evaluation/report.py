@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 
 from common.estimates import mixture_gains
-from common.files import whole_file
+from common.files import whole_text
 from common.wording import count_of, duration
 from evaluation.pictures import PALETTES, histogram, scatter, signal_picture, sound
 from evaluation.scores import Scores, Values
@@ -70,8 +70,8 @@ def write_report(path: str | os.PathLike, scores: Sequence[Scores], summary: dic
 
     Raises UserError if the file cannot be written.
     """
-    with whole_file(path) as partial:
-        Path(partial).write_text(page(scores, summary, examples), encoding="utf-8")
+    with whole_text(path) as file:
+        file.write(page(scores, summary, examples))
 
 
 def page(scores: Sequence[Scores], summary: dict, examples: Sequence[Example]) -> str:

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from statistics import fmean, median, stdev
 
 from common.errors import UserError
-from common.files import checksum, whole_file
+from common.files import checksum, whole_text
 from common.wording import print_markdown
 from corpus.index import Index
 from evaluation.metrics import PACKAGES
@@ -155,7 +155,7 @@ def write_csv(
     Raises UserError if the folder cannot be written or the disk is full.
     """
     rows = [{field: getattr(each, field) for field in about} | each.columns() for each in scores]
-    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+    with whole_text(path) as stream:
         writer = csv.DictWriter(stream, rows[0].keys())
         writer.writeheader()
         for row in rows:
@@ -164,5 +164,5 @@ def write_csv(
 
 def write_summary(path: str | os.PathLike, summary: dict) -> None:
     """Write summary.json, whole or not at all. Raises UserError as `write_csv` does."""
-    with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as stream:
+    with whole_text(path) as stream:
         json.dump(summary, stream, indent=1)

@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 
 from common.audio import AudioInfo, as_steps, decode
-from common.errors import UserError, unwritable_output
-from common.files import temporary_folder, whole_file
+from common.errors import unwritable_output
+from common.files import make_folder, temporary_folder, whole_file, writing
 from recordings.inputs import BLOCK, Recording
 from recordings.resampling import at_rate
 
@@ -38,25 +38,23 @@ class WaitingFile:
         self.place = os.path.dirname(recording.targets[0] if recording.targets else recording.path) or "."
 
     def __enter__(self) -> "WaitingFile":
-        try:
-            os.makedirs(self.place, exist_ok=True)
-            self.folder = temporary_folder(".separating-", self.place)
-            self.path = os.path.join(self.folder.__enter__(), "estimates.wav")
-        except OSError as error:
-            raise UserError(f"{self.place}: cannot be made, or written to ({error}); take another folder") from None
-        self.file = soundfile.SoundFile(self.path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
+        make_folder(self.place)
+        with ExitStack() as stack:
+            self.path = os.path.join(stack.enter_context(temporary_folder(".separating-", self.place)), "estimates.wav")
+            stack.enter_context(writing(self.path))
+            path = os.fsencode(self.path)
+            self.file = soundfile.SoundFile(path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")
+            self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *_) -> None:
-        self.file.close()
-        self.folder.__exit__(None, None, None)
+        with self.stack:
+            self.file.close()
 
     def append(self, estimates: np.ndarray) -> None:
         """Add estimates [C, n]. Raises UserError if the disk is full."""
-        try:
+        with writing(self.path):
             self.file.write(estimates.T)
-        except RuntimeError as error:
-            raise UserError(f"{self.place}: cannot be written to ({error}); is there room?") from None
 
     def stretches(self) -> Iterator[np.ndarray]:
         """All of the estimates, stretch by stretch, at the recording's rate: [C, n]."""
@@ -88,6 +86,7 @@ def write_estimates(
             partials = [stack.enter_context(whole_file(target)) for target in recording.targets]
         else:
             partials = [os.path.join(os.path.dirname(recording.path), "estimates.wav")]
+            stack.enter_context(writing(partials[0]))
         peak = write_wavs(partials, recording, blocks(), subtype)
         if peak > 1 and subtype != "FLOAT":
             subtype = "FLOAT"
@@ -120,7 +119,7 @@ def new_wav(path: str, recording: Recording, signal: np.ndarray, subtype: str) -
     channels = 1 if signal.ndim == 1 else signal.shape[1]
     size = recording.frames * channels * {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
     form = "WAV" if size < LARGEST_WAV else "RF64"
-    file = soundfile.SoundFile(path, "w", recording.sample_rate, channels, subtype, format=form)
+    file = soundfile.SoundFile(os.fsencode(path), "w", recording.sample_rate, channels, subtype, format=form)
     for name, text in recording.metadata.items():
         setattr(file, name, text)
     return file

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from common.files import whole_file
 from common.numbers import ceil_div
+from common.wording import printable
 from recordings.resampling import Reader
 
 COLUMNS = 1000  # at most
@@ -37,9 +38,8 @@ def draw_picture(path: str, name: str, read: Reader, samples: int, sample_rate: 
     """
     hop = max(1, round(HOP_SECONDS * sample_rate))
     figure = draw_figure(*gather_columns(read, samples, hop), samples / sample_rate, sample_rate, hop)
-    printable = name.encode(errors="replace").decode()  # a file's name need not be valid UTF-8
     fonts = [font for font in FONTS if font in font_manager.get_font_names()]
-    figure.suptitle(printable, parse_math=False, fontfamily=fonts)
+    figure.suptitle(printable(name), parse_math=False, fontfamily=fonts)
     with whole_file(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a title has boxes for what no font here has
         figure.savefig(partial, format="png", dpi=100)

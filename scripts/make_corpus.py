@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from common.command_line import parse
 from common.errors import UserError, run
-from common.files import whole_file
+from common.files import whole_file, whole_text
 
 RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
@@ -120,7 +120,8 @@ def speak_subset(
         path = f"{subset}/{speaker.number}/{chapter}/{speaker.number}-{chapter}-{number:04d}.flac"
         os.makedirs(os.path.join(folder, os.path.dirname(path)), exist_ok=True)
         text = next(sentences[speaker.voice[:2]])
-        soundfile.write(os.path.join(folder, path), speak(speaker, text), RATE)
+        with whole_file(os.path.join(folder, path)) as partial:
+            soundfile.write(os.fsencode(partial), speak(speaker, text), RATE)
         spoken.append((speaker, path))
     return spoken
 
@@ -155,7 +156,7 @@ def draw_gains(sources: Sequence[np.ndarray], generator: np.random.Generator) ->
 
 def write_metadata(path: str, folder: str, pairs: Sequence[tuple[str, str]], generator: np.random.Generator) -> None:
     """Write LibriMix's metadata of these pairs of files, with drawn gains; whole or not at all."""
-    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+    with whole_text(path) as file:
         rows = csv.writer(file)
         rows.writerow(["mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain"])
         for pair in tqdm(pairs, desc=f"drawing {os.path.basename(path)}", disable=None):

@@ -54,6 +54,16 @@ def test_arguments_that_cannot_be(shared, tmp_path, name, changes):
     assert message.startswith(f"{tmp_path / 'net.npz'}: ")
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
+def test_weights_that_are_no_numbers(shared, tmp_path, value):
+    name = "state/decoder.weight"
+    broken = parity(shared, "torchaudio_base")[name].astype(np.float64)
+    broken.flat[7] = value
+    np.savez(tmp_path / "net.npz", **parity(shared, "torchaudio_base") | {name: broken})
+    message = refused(arguments("torchaudio", tmp_path / "net.npz", tmp_path / "out.ckpt"))
+    assert message.startswith(f"{tmp_path / 'net.npz'}: decoder.weight has NaN, infinite or huge weights")
+
+
 @pytest.mark.parametrize("value", [np.zeros((0, 1, 16), np.float32), np.array("text"), np.zeros((8, 1, 16), complex)])
 def test_arrays_that_are_no_weights(shared, tmp_path, value):
     np.savez(tmp_path / "net.npz", **parity(shared, "torchaudio_base") | {"state/encoder.weight": value})

@@ -259,6 +259,15 @@ def test_mindrecords_of_training_and_test_set(tmp_path):
         assert list(records.lengths) == [801] * 3 and records.sources == 2
 
 
+def test_files_of_another_rate_are_said_to_cost_time_and_how_it_is_saved(tmp_path, capsys):
+    for name, rate in (("tr", 44100), ("cv", 8000)):
+        write_set(tmp_path / "in" / name, ("mix", "s1", "s2"), rate=rate)
+    index(tmp_path / "in", tmp_path / "out")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "resampled" in line]
+    assert line.startswith(f"{tmp_path / 'in' / 'tr'}: files of 44100 Hz, resampled to 8000 Hz at every reading")
+    assert "--train_name" in line
+
+
 def test_a_mistake_is_one_line_and_status_2(tmp_path):
     command = [sys.executable, SCRIPT, "--in-dir", tmp_path / "no corpus", "--out-dir", tmp_path / "out"]
     result = subprocess.run(command, capture_output=True, text=True)

@@ -36,9 +36,13 @@ class Checkpoints:
         return os.path.join(self.args.save_folder, name)
 
     def _loss_of(self, name: str, key: str) -> float:
-        if not os.path.exists(self._path(name)):
+        path = self._path(name)
+        if not os.path.exists(path):
             return float("inf")
-        return read_checkpoint(self._path(name)).progress["history"][-1][key]
+        try:
+            return float(read_checkpoint(path).progress["history"][-1][key])
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise UserError(f"{path}: tells no validation loss, so no run wrote it here; move it away") from None
 
     def begin(self) -> list[str]:
         """Go on from where the folder's run, or that of --continue_from, stopped, or else begin with --init_from.

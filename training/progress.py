@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from common.errors import UserError
-from common.files import whole_file
-from common.wording import duration
+from common.files import whole_file, whole_text, writing
+from common.wording import UNPRINTABLE, duration
 from corpus.bad_files import BadFiles
 from training.events import Events
 
@@ -43,18 +42,15 @@ class Watch:
             return
         tqdm.write("\n".join(lines))
         sys.stdout.flush()
-        try:
-            with open(os.path.join(self.folder, "train.log"), "a", encoding="utf-8") as file:
-                file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
-        except OSError as error:
-            raise UserError(f"{self.folder}/train.log: cannot be written ({error.strerror}); is there room?") from None
+        path = os.path.join(self.folder, "train.log")
+        with writing(path), open(path, "a", encoding="utf-8", errors=UNPRINTABLE) as file:
+            file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
 
     def record(self, history: Sequence[dict]) -> None:
         """Write history.jsonl and draw curves.png anew, and hand the last epoch to TensorBoard."""
         if not (self.is_first and history):
             return
-        path = os.path.join(self.folder, "history.jsonl")
-        with whole_file(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        with whole_text(os.path.join(self.folder, "history.jsonl")) as file:
             file.writelines(json.dumps(epoch) + "\n" for epoch in history)
         with whole_file(os.path.join(self.folder, "curves.png")) as partial:
             draw_curves(history).savefig(partial, dpi=100)

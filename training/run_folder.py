@@ -21,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from common.errors import UserError
-from common.files import whole_file
+from common.files import whole_text
 from config import NETWORK
 
 # These decide which examples a step has, so they cannot change in the middle of an epoch.
@@ -82,7 +82,7 @@ def locked(folder: str) -> Iterator[None]:
 def write_config(folder: str, options: dict) -> None:
     """Write the effective options to config.yaml, which train.py --config takes."""
     stated = {name: value for name, value in options.items() if name not in UNCOUNTED_OPTIONS}
-    with whole_file(os.path.join(folder, "config.yaml")) as partial, open(partial, "w", encoding="utf-8") as file:
+    with whole_text(os.path.join(folder, "config.yaml")) as file:
         yaml.safe_dump(stated, file, sort_keys=False)
 
 

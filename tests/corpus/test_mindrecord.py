@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -240,3 +241,20 @@ def test_bad_files_are_skipped_and_limited(tmp_path):
         write_mindrecord(load_index(tmp_path / "index", RATE), tmp_path / "set", bad_files=bad_files)
     lines = (tmp_path / "bad_files.txt").read_text().splitlines()
     assert [line.split(":")[0][-6:] for line in lines] == ["u7.wav", "90.wav"]
+
+
+def test_too_little_room_is_said_before_the_work(written, tmp_path, monkeypatch):
+    """MindSpore crashes where it cannot write on."""
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(UserError) as error:
+        write_mindrecord(load_index(written[0], RATE), tmp_path / "set")
+    assert_one_line(error, tmp_path / "set", "needs 0.03 GB, and 0.00 are free")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_is_not_utf8_is_written_as_it_is_printed(tmp_path):
+    make_corpus(tmp_path / "index", [1603, 700])
+    index = load_index(tmp_path / "index", RATE)
+    index.names[1] = os.fsdecode(b"caf\xe9")
+    write_mindrecord(index, tmp_path / "set")
+    assert load_index(tmp_path / "set", RATE).names == ["u0", "caf\\udce9"]

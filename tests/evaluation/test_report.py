@@ -1,6 +1,8 @@
 """evaluation/report.py: what stands in the page of an evaluation."""
 
+import os
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -119,3 +121,11 @@ def test_page_is_written_whole_or_not_at_all(tmp_path):
         report.write_report(str(tmp_path / "no" / "report.html"), *made_up(1))
     report.write_report(str(tmp_path / "report.html"), *made_up(1))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_name_that_is_not_utf8_is_shown(tmp_path):
+    scores, summary, examples = made_up(2)
+    named = [replace(each, name=os.fsdecode(b"caf\xe9")) for each in scores]
+    examples = [replace(each, scores=own) for each, own in zip(examples, named, strict=False)]
+    report.write_report(tmp_path / "report.html", named, summary, examples)
+    assert "caf\\udce9" in Page((tmp_path / "report.html").read_text(encoding="utf-8")).text

@@ -1,6 +1,8 @@
 """evaluation/summary.py: the numbers of summary.json against numpy, and how values that are missing are counted."""
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,3 +153,9 @@ def test_summary_json_is_this_to_the_byte(tmp_path):
     }
     write_summary(tmp_path / "summary.json", summarize(fixed_scores(), {"device": "any"}))
     assert (tmp_path / "summary.json").read_bytes().decode() == json.dumps(whole, indent=1)
+
+
+def test_a_name_that_is_not_utf8_is_written(tmp_path):
+    scores = [replace(each, name=os.fsdecode(b"caf\xe9")) for each in make_scores(3)]
+    write_csv(tmp_path / "results.csv", scores)
+    assert "caf\\udce9," in (tmp_path / "results.csv").read_text(encoding="utf-8")

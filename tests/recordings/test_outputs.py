@@ -1,5 +1,7 @@
 """recordings/outputs.py: estimates are of their recording's rate, length, resolution and texts, and never clipped."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -96,3 +98,19 @@ def test_memory_is_flat_in_the_length_of_a_recording(tmp_path, band_main, monkey
     assert soundfile.info(tmp_path / "out" / "long_s1.wav").frames == 300 * 8000
     assert len(largest) > 20
     assert max(largest) <= 17 * 8000
+
+
+def test_names_that_are_not_utf8(tmp_path, band_main):
+    """The recording's, its folder's and so the estimates' and the picture's."""
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    with open(folder + b"/voil\xe0.wav", "wb") as file:
+        soundfile.write(file, tones(800, 8000).sum(0), 8000, format="WAV", subtype="PCM_24")
+    band_main(os.fsdecode(folder), "--plot")
+    assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [
+        b"voil\xe0.png",
+        b"voil\xe0_s1.wav",
+        b"voil\xe0_s2.wav",
+    ]
+    with open(os.fsencode(tmp_path / "out") + b"/voil\xe0_s1.wav", "rb") as file:
+        assert soundfile.info(file).frames == 800

@@ -7,7 +7,7 @@ from small_training import command
 from common.command_line import parse
 from common.errors import UserError
 from model import ConvTasNet
-from network.checkpoint import write_checkpoint
+from network.checkpoint import publish, write_checkpoint
 from network.options import NetworkOptions
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
 from training.checkpoints import Checkpoints, best_epochs, drop_old, epoch_file
@@ -81,3 +81,11 @@ def test_a_mean_of_weights_without_last_ckpt_is_refused(device, tmp_path):
     write_checkpoint(tmp_path / "average.ckpt", state.net, {"valid_loss": 1.0})
     with pytest.raises(UserError, match=r"average.ckpt of another run"):
         checkpoints.begin()
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "ema.ckpt"])
+def test_a_published_file_among_the_checkpoints_is_refused(device, tmp_path, name):
+    write_checkpoint(tmp_path / "whole.ckpt", ConvTasNet(NetworkOptions(N=16, L=8, B=8, H=12, X=2, R=1), 8000))
+    publish(tmp_path / "whole.ckpt", tmp_path / name)
+    with pytest.raises(UserError, match=rf"{name}: tells no validation loss"):
+        small_run(tmp_path)
