@@ -253,7 +253,7 @@ class StreamInSequence:
 def flac_pieces(path: str, size: int, _time: int) -> list[bytes | tuple[int, int]]:
     """A FLAC file with its number of samples in its header, found by decoding: pieces for `spliced.spliced`."""
     frames = 0
-    with InSequence(path) as file:
+    with InSequence(os.fsencode(path)) as file:
         while read := len(file.read(BLOCK)):
             frames += read
     with open(path, "rb") as file:

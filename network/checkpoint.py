@@ -190,12 +190,14 @@ def _contents(path: str, stored: bytes) -> dict[str, str | np.ndarray]:
     try:
         for element in CheckpointMessage.FromString(stored).value:
             name, array = element.tag, element.tensor
+            if not isinstance(name, str):  # protobuf gives bytes where they are no UTF-8
+                raise ValueError(name)
             if array.tensor_type == "str":
                 contents[name] = array.tensor_content.decode("utf-32-le")  # as numpy keeps text
             else:  # large ones are stored in slices
                 shape, kind, held = parts.get(name, (tuple(array.dims), np.dtype(array.tensor_type.lower()), []))
                 parts[name] = shape, kind, [*held, array.tensor_content]
-    except (DecodeError, TypeError, ValueError):  # ValueError: a name that is not UTF-8
+    except (DecodeError, TypeError, ValueError):
         raise UserError(f"{path}: not a checkpoint, or cut short; copy it again or take an earlier one") from None
     for name, (shape, kind, held) in parts.items():
         length, needed = sum(map(len, held)), math.prod(shape) * kind.itemsize

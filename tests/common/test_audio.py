@@ -157,7 +157,7 @@ def test_resampling_is_scipys_to_the_bit(rate, channels):
 def test_the_filter_of_two_rates_is_designed_once(tmp_path, monkeypatch):
     """For crops of 4 s of 44.1 kHz, which are read a hundred times a second, that would be a fourth of the time."""
     designed = []
-    monkeypatch.setattr(audio, "firwin", lambda *args, **options: designed.append(args) or firwin(*args, **options))
+    monkeypatch.setattr("scipy.signal.firwin", lambda *args, **how: designed.append(args) or firwin(*args, **how))
     audio.low_pass.cache_clear()
     soundfile.write(tmp_path / "x.wav", np.zeros(4410), 44100)
     for start in range(3):
