@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import soundfile
@@ -103,21 +103,23 @@ def read_audio(
     lies outside the file, cannot be resampled or holds NaN or infinite samples, or the whole file has not the
     `expected` samples at `sample_rate` Hz.
     """
-    info = audio_info(path, channel)
-    require_ratio(path, info.sample_rate, sample_rate)
-    total = info.frames_at(sample_rate)
-    if expected not in (None, total):
-        raise UserError(
-            f"{path}: has {total} samples at {sample_rate} Hz, but had {expected} when it was indexed; run"
-            " preprocess.py again"
-        )
-    length = total - start if length is None else length
-    if start < 0 or length < 0 or start + length > total:
-        raise UserError(
-            f"{path}: samples {start} to {start + length} at {sample_rate} Hz were asked for, but it has {total};"
-            " it has changed since it was indexed, run preprocess.py again"
-        )
-    return resampled(lambda first, stop: decode(path, first, stop, channel or 1), info, sample_rate, start, length)
+    with AudioFile(path) as file:
+        info = checked_info(file, channel)
+        require_ratio(path, info.sample_rate, sample_rate)
+        total = info.frames_at(sample_rate)
+        if expected not in (None, total):
+            raise UserError(
+                f"{path}: has {total} samples at {sample_rate} Hz, but had {expected} when it was indexed; run"
+                " preprocess.py again"
+            )
+        length = total - start if length is None else length
+        if start < 0 or length < 0 or start + length > total:
+            raise UserError(
+                f"{path}: samples {start} to {start + length} at {sample_rate} Hz were asked for, but it has {total};"
+                " it has changed since it was indexed, run preprocess.py again"
+            )
+        read = partial(decode_open, file, channel=channel or 1)
+        return resampled(read, info, sample_rate, start, length)
 
 
 @lru_cache(32)

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from common.errors import UserError
-from common.mpeg import mpeg_stream
+from common.mpeg import MpegStream, mpeg_stream
 from common.ogg import ogg_streams
 from common.riff import read_wav_header
 from common.spliced import spliced
@@ -84,6 +84,8 @@ class AudioFile:
                     parts.append(stream.read(max(first, begin) - begin, min(stop, end) - begin))
         except UNREADABLE as error:
             raise self._damaged(error) from None
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros((0, self.channels), np.float32)
 
     def _open_streams(self) -> None:
@@ -130,16 +132,18 @@ class AudioFile:
 
     def _true_pieces(self, found: soundfile.SoundFile) -> list[bytes | tuple[int, int]] | None:
         """What to read in its place, pieces for `spliced.spliced`; None if the header of the file is true."""
+        state = os.stat(self.path)
+        as_it_is = os.fspath(self.path), state.st_size, state.st_mtime_ns
         if found.format == "MP3":
-            return self._mpeg_pieces(found)
+            return self._mpeg_pieces(found, counted(*as_it_is))
         if found.format == "FLAC" and found.frames == UNKNOWN_FRAMES:
-            state = os.stat(self.path)
-            return flac_pieces(os.fspath(self.path), state.st_size, state.st_mtime_ns)
+            return flac_pieces(*as_it_is)
         return None
 
-    def _mpeg_pieces(self, found: soundfile.SoundFile) -> list[bytes | tuple[int, int]] | None:
-        """The same for an mp3 file."""
-        stream = mpeg_stream(self.path)
+    def _mpeg_pieces(
+        self, found: soundfile.SoundFile, stream: MpegStream | None
+    ) -> list[bytes | tuple[int, int]] | None:
+        """The same for an mp3 file that holds this stream."""
         if stream is None:
             return None
         if stream.mixed:
@@ -247,6 +251,12 @@ class StreamInSequence:
     def _go_on(self, samples: int) -> None:
         self.last = self.file.read(samples, dtype="float32", always_2d=True)
         self.at += len(self.last)
+
+
+@lru_cache(maxsize=1024)
+def counted(path: str, _size: int, _time: int) -> MpegStream | None:
+    """What an mp3 file holds, counted once for all the stretches that are read of it; not to be changed."""
+    return mpeg_stream(path)
 
 
 @lru_cache(maxsize=1024)

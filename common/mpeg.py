@@ -7,6 +7,7 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 KBITS = {  # by version 1 or not, and layer: kbit/s of a header's four bits
     (True, 1): [0, *range(32, 449, 32)],
@@ -176,6 +177,7 @@ def _alike(header: bytes, other: bytes) -> bool:
     return same and (header[3] >> 6 == 3) == (other[3] >> 6 == 3)
 
 
+@lru_cache(maxsize=64)
 def _frame_lengths(header: bytes) -> list[int]:
     """Bytes of a frame of this stream, by the third byte of its header; 0 where that is of no such frame."""
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)

@@ -98,34 +98,34 @@ class Separator:
         self.C, self.N, self.has_skip = options.C, options.N, options.Sc > 0
         self.nonlinear = NONLINEAR[options.mask_nonlinear]
         self.norm = NORMS[options.first_norm](_below(weights, "norm"))
-        self.bottleneck = Pointwise(_below(weights, "bottleneck"))
+        self.bottleneck = Pointwise.of(_below(weights, "bottleneck"))
         self.blocks = [
             Block(_below(weights, f"blocks.{i}"), options, 2 ** (i % options.X)) for i in range(options.R * options.X)
         ]
         self.slope = weights.get("prelu.slope")
-        self.conv_masks = Pointwise(_below(weights, "conv_masks"))
+        self.conv_masks = Pointwise.of(_below(weights, "conv_masks"))
 
     def __call__(self, w: np.ndarray) -> np.ndarray:
         """All frames of a mixture: [K, N] -> [K, B] or [K, Sc]."""
-        x = self.bottleneck.after(*self.norm.of_whole(w))  # [K, B]
-        skips = 0.0
-        for block in self.blocks:
-            x, skip = block(x)
-            skips = skips + skip  # [K, Sc]
-        return skips if self.has_skip else x
+        y, *affine = self.norm.of_whole(w)
+        return self.through_blocks(self.bottleneck.after(*affine).of_whole(y), Block.__call__)
 
     def reset(self) -> None:
         """Begin a stream."""
         self.norm.reset()
+        self.streamed_bottleneck = self.bottleneck.after(self.norm.gain, self.norm.shift)
         for block in self.blocks:
             block.reset()
 
     def advance(self, w: np.ndarray) -> np.ndarray:
         """The next frames of a stream, of a causal network: [K, N] -> [K, B] or [K, Sc]."""
-        x = self.bottleneck.after(self.norm(w), self.norm.gain, self.norm.shift)  # [K, B]
+        return self.through_blocks(self.streamed_bottleneck(self.norm(w)), Block.advance)
+
+    def through_blocks(self, x: np.ndarray, pass_one: Callable[["Block", np.ndarray], tuple]) -> np.ndarray:
+        """[K, B] -> [K, B] or [K, Sc]; `pass_one` is the method of Block for a whole mixture, or for a stream."""
         skips = 0.0
         for block in self.blocks:
-            x, skip = block.advance(x)
+            x, skip = pass_one(block, x)
             skips = skips + skip  # [K, Sc]
         return skips if self.has_skip else x
 
@@ -140,19 +140,17 @@ class Block:
     """model.Block: [K, B] -> [K, B], and for the skip path [K, Sc] or 0."""
 
     def __init__(self, weights: Weights, options: NetworkOptions, dilation: int):
-        self.conv_in = Pointwise(_below(weights, "conv_in"))
+        self.conv_in = Pointwise.of(_below(weights, "conv_in"))
         self.slope_in, self.slope_out = weights["prelu_in.slope"], weights["prelu_out.slope"]
         norm = NORMS[options.norm_type]
         self.norm_in, self.norm_out = norm(_below(weights, "norm_in")), norm(_below(weights, "norm_out"))
         self.taps, self.bias = weights["depthwise.weight"], weights.get("depthwise.bias", np.float32(0))  # [P, H]
-        reach = (options.P - 1) * dilation  # frames from the first tap to the last
-        self.offsets = np.arange(options.P) * dilation - (
-            reach if options.causal else reach // 2
-        )  # of the frames heard
-        self.reach = reach
+        self.reach = (options.P - 1) * dilation  # frames from the first tap to the last
+        before = self.reach if options.causal else self.reach // 2
+        self.offsets = np.arange(options.P) * dilation - before  # of the frames that the taps hear
         residual, skip = _below(weights, "conv_residual"), _below(weights, "conv_skip")
-        self.conv_residual = Pointwise(residual) if residual else None
-        self.conv_skip = Pointwise(skip) if skip else None
+        self.conv_residual = Pointwise.of(residual) if residual else None
+        self.conv_skip = Pointwise.of(skip) if skip else None
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
         """All frames of a mixture."""
@@ -161,9 +159,9 @@ class Block:
         affine = self.norm_in.of_parts(y, lambda rows: prelu(self.conv_in(x[rows], y[rows]), self.slope_in))
         hear = self.depthwise(y, *affine)
         affine = self.norm_out.of_parts(z, lambda rows: prelu(hear(rows, z[rows]), self.slope_out))
-        skip = self.conv_skip.after(z, *affine) if self.conv_skip else 0.0  # [K, Sc]
+        skip = self.conv_skip.after(*affine).of_whole(z) if self.conv_skip else 0.0  # [K, Sc]
         if self.conv_residual:
-            x = self.conv_residual.after(z, *affine, plus=x)  # [K, B]
+            x = self.conv_residual.after(*affine).of_whole(z, plus=x)  # [K, B]
         return x, skip
 
     def depthwise(
@@ -193,6 +191,9 @@ class Block:
         self.norm_in.reset()
         self.norm_out.reset()
         self.past = np.zeros((self.reach, self.taps.shape[1]), np.float32)  # frames that the taps reach back to
+        affine = self.norm_out.gain, self.norm_out.shift
+        self.streamed_residual = self.conv_residual.after(*affine) if self.conv_residual else None
+        self.streamed_skip = self.conv_skip.after(*affine) if self.conv_skip else None
 
     def advance(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
         """The next frames of a stream, of a causal network."""
@@ -203,10 +204,9 @@ class Block:
         for offset, tap in zip(self.offsets + self.reach, self.taps, strict=True):
             total = total + tap * y[offset : offset + K]  # [K, H]
         y = self.norm_out(prelu(total, self.slope_out))
-        affine = self.norm_out.gain, self.norm_out.shift
-        skip = self.conv_skip.after(y, *affine) if self.conv_skip else 0.0  # [K, Sc]
-        if self.conv_residual:
-            x = self.conv_residual.after(y, *affine, plus=x)  # [K, B]
+        skip = self.streamed_skip(y) if self.streamed_skip else 0.0  # [K, Sc]
+        if self.streamed_residual:
+            x = x + self.streamed_residual(y)  # [K, B]
         return x, skip
 
 

@@ -22,29 +22,34 @@ Weights = Mapping[str, np.ndarray]
 class Pointwise:
     """1x1 convolution: [K, inputs] -> [K, outputs]."""
 
-    def __init__(self, weights: Weights):
-        self.weight = np.ascontiguousarray(weights["weight"].T)  # [inputs, outputs]
-        self.bias = weights.get("bias")
+    def __init__(self, weight: np.ndarray, bias: np.ndarray | None = None):
+        self.weight, self.bias = np.ascontiguousarray(weight), bias  # [inputs, outputs], [outputs]
+
+    @classmethod
+    def of(cls, weights: Weights) -> "Pointwise":
+        """That of a checkpoint."""
+        return cls(weights["weight"].T, weights.get("bias"))
+
+    def after(self, gain: np.ndarray, shift: np.ndarray) -> "Pointwise":
+        """The convolution of x * gain + shift, as one of x."""
+        bias = shift @ self.weight
+        return Pointwise(gain[:, np.newaxis] * self.weight, bias if self.bias is None else bias + self.bias)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         y = np.matmul(x, self.weight, out=out)
         return y if self.bias is None else np.add(y, self.bias, out=y)
 
-    def after(self, y: np.ndarray, gain: np.ndarray, shift: np.ndarray, plus: np.ndarray | None = None) -> np.ndarray:
-        """The convolution of y * gain + shift [K, inputs], `plus` [K, outputs]."""
-        weight, bias = gain[:, np.newaxis] * self.weight, shift @ self.weight
-        if self.bias is not None:
-            bias = bias + self.bias
-        whole = np.empty((len(y), len(bias)), np.float32)
+    def of_whole(self, x: np.ndarray, plus: np.ndarray | None = None) -> np.ndarray:
+        """Of all frames of a mixture, and `plus` [K, outputs] added."""
+        y = np.empty((len(x), self.weight.shape[1]), np.float32)
 
         def fill(rows: slice) -> None:
-            product = np.matmul(y[rows], weight, out=whole[rows])
-            product += bias
+            product = self(x[rows], y[rows])
             if plus is not None:
                 product += plus[rows]
 
-        in_parts(len(y), fill)
-        return whole
+        in_parts(len(x), fill)
+        return y
 
 
 class FrameNorm:
