@@ -92,7 +92,7 @@ def _fuse_operators() -> None:
     reason, folder = None, os.environ["MS_COMPILER_CACHE_PATH"]
     if shutil.which("g++") is None:
         reason = "there is no g++ to compile with; install it"
-    elif not _can_be_written(os.path.abspath(folder)):
+    elif not _has_room(os.path.abspath(folder)):
         reason = f"{folder} cannot be written to or is full; name another folder as MS_COMPILER_CACHE_PATH"
     if reason:
         print(f"operators are not fused, so that all is slower: {reason}", file=sys.stderr)
@@ -103,15 +103,26 @@ def _fuse_operators() -> None:
 def _cache_folder(version: str) -> str:
     """Where compiled kernels are kept for the next start; MindSpore would put them into the working directory."""
     folder = os.path.join(_XDG_CACHE, "conv-tasnet", f"mindspore-{version}")
-    return folder if _can_be_written(folder) else _temporary_folder()
+    return folder if _has_room(folder) else _temporary_folder()
 
 
 def _can_be_written(folder: str) -> bool:
-    """Whether there is room in such a folder, once it is made. One that is not absolute is of nobody's home."""
+    """Whether there is such a folder to write to, once it is made. One that is not absolute is of nobody's home."""
     if not os.path.isabs(folder):
         return False
     try:
         os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+@cache
+def _has_room(folder: str) -> bool:
+    """Whether kernels can be written to a folder."""
+    if not _can_be_written(folder):
+        return False
+    try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(ROOM))
     except OSError:
