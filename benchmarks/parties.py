@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import statistics
 import subprocess
@@ -66,8 +67,7 @@ class Party:
     def last_error(self) -> str:
         """The last line of its standard error."""
         self.errors.seek(0)
-        lines = self.errors.read().split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it printed no error")
+        return last_line(self.errors.read())
 
     def end(self) -> None:
         """Close its standard input, at which it ends, and keep its peak memory; kill it if it goes on."""
@@ -83,23 +83,38 @@ class Party:
             time.sleep(0.02)
         _, status, usage = ended
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak_memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.peak_memory = peak_memory(usage)
 
     def result(self, audio_seconds: float) -> Result:
         """Figures of its rounds, and what it printed once warm.
 
         A round is of so many seconds of audio, unless the party said otherwise.
         """
-        median = statistics.median(self.rounds)
-        audio_seconds = self.ready.get("audio_seconds", audio_seconds)
-        return {
-            "median": median,
-            "minimum": min(self.rounds),
-            "real_time_factor": median / audio_seconds,
-            "peak_memory_gb": self.peak_memory / 1e9,
-            "rounds": self.rounds,
-            **{fact: value for fact, value in self.ready.items() if fact != "ready"},
-        }
+        figures = figures_of(self.rounds, self.ready.get("audio_seconds", audio_seconds), self.peak_memory)
+        return figures | {fact: value for fact, value in self.ready.items() if fact != "ready"}
+
+
+def figures_of(rounds: list[float], audio_seconds: float, peak_memory: int) -> Result:
+    """Figures of rounds that took so many seconds, each of so many seconds of audio; `peak_memory` in bytes."""
+    median = statistics.median(rounds)
+    return {
+        "median": median,
+        "minimum": min(rounds),
+        "real_time_factor": median / audio_seconds,
+        "peak_memory_gb": peak_memory / 1e9,
+        "rounds": rounds,
+    }
+
+
+def peak_memory(usage: resource.struct_rusage) -> int:
+    """Bytes that a process held at most, of what os.wait4 says."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def last_line(errors: str) -> str:
+    """The last line of a standard error that says anything."""
+    lines = errors.split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed no error")
 
 
 def time_in_turn(parties: Mapping[str, list[str]], rounds: int, label: str, audio_seconds: float) -> dict[str, Result]:

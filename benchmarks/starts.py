@@ -2,16 +2,15 @@
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time
-from typing import Any
 
 import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from benchmarks.parties import Result, figures_of, last_line, peak_memory
 from common.errors import UserError
 from common.files import temporary_folder
 
@@ -19,7 +18,7 @@ SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 SAMPLE_RATE = 8000  # of the weights that come with the project
 
 
-def time_starts(args: argparse.Namespace, seconds: float) -> dict[str, dict[str, Any]]:
+def time_starts(args: argparse.Namespace, seconds: float) -> dict[str, Result]:
     """Time separate.py, with the weights that come along, on `args.batch` recordings of noise in one call.
 
     Args:
@@ -28,7 +27,6 @@ def time_starts(args: argparse.Namespace, seconds: float) -> dict[str, dict[str,
 
     Returns {name: figures of its rounds}, of "ours" and, if there is one, of "peer". Raises UserError if one fails.
     """
-    results = {}
     with temporary_folder() as folder:
         files = write_noise(folder, seconds, args.batch)
         device = ["--device_target", args.device_target] if args.device_target else []
@@ -39,15 +37,10 @@ def time_starts(args: argparse.Namespace, seconds: float) -> dict[str, dict[str,
         for _ in tqdm(range(args.warmup + args.rounds), f"{seconds:g} s", unit="round", disable=None, leave=False):
             for name, command in commands.items():
                 rounds[name].append(time_process(name, command))
+    results = {}
     for name, timed in rounds.items():
-        times = [duration for duration, _ in timed[args.warmup :]]
-        results[name] = {
-            "median": statistics.median(times),
-            "minimum": min(times),
-            "real_time_factor": statistics.median(times) / (args.batch * seconds),
-            "peak_memory_gb": max(memory for _, memory in timed) / 1e9,
-            "rounds": times,
-        }
+        times, memory = zip(*timed, strict=True)
+        results[name] = figures_of(list(times[args.warmup :]), args.batch * seconds, max(memory))
     return results
 
 
@@ -70,6 +63,5 @@ def time_process(name: str, command: list[str]) -> tuple[float, int]:
     duration = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        last = next(reversed(errors.strip().splitlines()), "it printed no error")
-        raise UserError(f"{name}: ended with status {process.returncode}: {last}")
-    return duration, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        raise UserError(f"{name}: ended with status {process.returncode}: {last_line(errors)}")
+    return duration, peak_memory(usage)
