@@ -34,9 +34,8 @@ from evaluation.examples import separate_examples
 from evaluation.metrics import require_metrics
 from evaluation.report import write_report
 from evaluation.summary import facts_of, print_summary, scored_mixtures, summarize, write_csv, write_summary
-from model import load_model, parameter_count
+from model import load_to_separate, parameter_count
 from network.checkpoint import path_or_shipped
-from network.in_numpy import load_in_numpy
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--out_dir {args.out_dir}: cannot be written to; choose another folder")
     device = set_device(args.device_target, args.device_id)
     args.model_path = path_or_shipped(args.model_path)
-    net = load_in_numpy(args.model_path) if device == "CPU" else load_model(args.model_path)
+    net = load_to_separate(args.model_path, device)
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)

@@ -82,12 +82,13 @@ def check_options(args: Namespace) -> None:
 def load_network(args: Namespace) -> Network:
     """The network that separates: on an accelerator a compiled graph, on a CPU plain numpy, and so for a stream."""
     path = path_or_shipped(args.model_path, causal=args.streaming)
-    may_be_graph = not args.streaming and (args.device_target or has_accelerator())
-    if may_be_graph and args.device_target != "CPU" and set_device(args.device_target, args.device_id) != "CPU":
-        from model import load_model  # MindSpore takes seconds to import
+    may_be_card = args.device_target != "CPU" if args.device_target else has_accelerator()
+    if args.streaming or not may_be_card:
+        return load_in_numpy(path)
+    device = set_device(args.device_target, args.device_id)
+    from model import load_to_separate  # MindSpore takes seconds to import
 
-        return load_model(path)
-    return load_in_numpy(path)
+    return load_to_separate(path, device)
 
 
 def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:

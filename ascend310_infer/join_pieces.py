@@ -30,8 +30,7 @@ from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.scores import Scores
 from evaluation.summary import scored_mixtures, write_csv
-from model import load_model
-from network.in_numpy import load_in_numpy
+from model import load_to_separate
 from recordings.pieces import join_pieces
 
 
@@ -124,8 +123,8 @@ def compare_whole(average: float, args: Namespace, facts: dict, index: Index) ->
     checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole mixtures: not compared, since {checkpoint} is not there or is not what was exported"
-    load = load_in_numpy if set_device(args.device_target, args.device_id) == "CPU" else load_model
-    whole = mean_improvement(scored_mixtures(evaluate(load(checkpoint), index), args.data_dir))
+    net = load_to_separate(checkpoint, set_device(args.device_target, args.device_id))
+    whole = mean_improvement(scored_mixtures(evaluate(net, index), args.data_dir))
     return f"Whole mixtures, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 
 

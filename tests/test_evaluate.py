@@ -63,7 +63,7 @@ def run_main(tmp_path, *options):
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_values_and_permutation_of_estimates_in_cyclic_order(tmp_path, monkeypatch, capsys, speakers, batch_size):
     everything = write_set(tmp_path, speakers)
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     given = ["--model_path", CHECKPOINT, "--data_dir", tmp_path, "--batch_size", batch_size, "--metrics", "si_snr"]
     rows, _ = run_main(tmp_path, *given)
 
@@ -87,7 +87,7 @@ def test_values_and_permutation_of_estimates_in_cyclic_order(tmp_path, monkeypat
 def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=1)
     net = rotating_net(tmp_path, everything)
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: net)
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: net)
     rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     assert all(row["permutation"] == "1" for row in rows)
     for row in rows:
@@ -105,7 +105,7 @@ def test_enhancement_of_one_speaker_with_sdr(tmp_path, monkeypatch, capsys):
 
 def test_silent_source_is_left_out_which_is_printed(tmp_path, monkeypatch, capsys):
     everything = write_set(tmp_path, speakers=2, silent=[(1, 0), (3, 1)])
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     rows, _ = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     out = capsys.readouterr().out.splitlines()
     assert [row["si_snr"] == "" for row in rows] == [False, True, False, True, False]
@@ -116,7 +116,7 @@ def test_silent_source_is_left_out_which_is_printed(tmp_path, monkeypatch, capsy
 
 def test_only_silence_is_an_error(tmp_path, monkeypatch):
     everything = write_set(tmp_path, speakers=2, lengths=[2000], silent=[(0, 0)])
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     with pytest.raises(UserError, match="every mixture is silent or has a silent source"):
         run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     assert not list(tmp_path.rglob("results.csv"))
@@ -150,7 +150,7 @@ def test_values_are_those_of_the_libraries_for_every_task(corpus, monkeypatch, t
     folder = make_index(corpus, corpus / "index", "--mode", mode, "--sample-rate", rate, task=task) / "cv"
     index = load_index(str(folder), rate)
     net = FilteringNet(index.sources, rate)
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: net)
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: net)
     metrics = ["si_snr", "sdr", "stoi", *(["pesq"] if pesq else [])]
     rows, _ = run_main(corpus, "--model_path", CHECKPOINT, "--data_dir", folder, "--metrics", *metrics)
     for number, row in enumerate(rows):
@@ -171,7 +171,7 @@ def test_values_are_those_of_the_libraries_for_every_task(corpus, monkeypatch, t
 @pytest.mark.parametrize("metric", ["stoi", *(["pesq"] if pesq else [])])
 def test_metric_that_cannot_be_computed_leaves_its_cells_empty(tmp_path, monkeypatch, capsys, metric):
     everything = write_set(tmp_path, speakers=2, lengths=[8001, 1201, 16003])
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path, "--metrics", metric)
     assert [row[metric] == "" for row in rows] == [row[f"{metric}_2"] == "" for row in rows] == [False, True, False]
     assert all(row["si_snr"] for row in rows)
@@ -182,7 +182,7 @@ def test_metric_that_cannot_be_computed_leaves_its_cells_empty(tmp_path, monkeyp
 def test_metric_that_ends_its_process_costs_its_cells_alone(tmp_path, monkeypatch, capsys):
     """A stand-in for pystoi, whose fault ends the process, as a fault of a library in C does."""
     everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003, 3999, 2500])
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     library = "import os\ndef stoi(source, *_):\n    return 0.5 if len(source) not in (4000, 2500) else os.abort()\n"
     (tmp_path / "pystoi.py").write_text(library)
     loky.get_reusable_executor().shutdown(kill_workers=True)  # which have imported pystoi itself
@@ -208,7 +208,7 @@ def test_metric_whose_package_is_missing_is_an_error(tmp_path, monkeypatch, chec
 
 def test_pesq_at_another_rate_is_an_error(tmp_path, monkeypatch):
     pytest.importorskip("pesq")
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: FilteringNet(2, 11025))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: FilteringNet(2, 11025))
     with pytest.raises(UserError, match=r"--metrics pesq: is defined at 8000 and 16000 Hz, but .* 11025"):
         run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path, "--metrics", "pesq")
 
@@ -216,7 +216,7 @@ def test_pesq_at_another_rate_is_an_error(tmp_path, monkeypatch):
 def test_estimates_that_are_not_finite_are_an_error(tmp_path, monkeypatch):
     everything = write_set(tmp_path, speakers=2, lengths=[2000, 3000])
     everything[1][0, 5] = np.nan
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     with pytest.raises(UserError, match="NaN"):
         run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
 
@@ -224,7 +224,7 @@ def test_estimates_that_are_not_finite_are_an_error(tmp_path, monkeypatch):
 def test_sexes_of_the_speakers(tmp_path, monkeypatch):
     names = ["19-198-0001_22-1-0002", "22-1-0003_23-2-0001", "other"]
     everything = write_set(tmp_path, speakers=2, lengths=[3001, 4000, 2003], names=names)
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: rotating_net(tmp_path, everything))
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: rotating_net(tmp_path, everything))
     (tmp_path / "SPEAKERS.TXT").write_text(
         ";ID |SEX|\n19 | F | dev | 1 | A\n22 | F | dev | 2 | B\n23 | M | x | 1 | C\n"
     )
@@ -241,7 +241,7 @@ def test_page_has_the_numbers_and_the_signals_of_the_best_the_median_and_the_wor
     net = rotating_net(tmp_path, everything)
     for estimates, noise in zip(net.known.values(), (0.001, 0.1, 0.01, 0), strict=True):
         estimates += noise * np.random.default_rng(0).normal(size=estimates.shape)
-    monkeypatch.setattr(evaluate, "load_in_numpy", lambda path: net)
+    monkeypatch.setattr(evaluate, "load_to_separate", lambda path, device: net)
     monkeypatch.setattr(evaluate, "write_report", report.write_report)
     rows, summary = run_main(tmp_path, "--model_path", CHECKPOINT, "--data_dir", tmp_path)
     file = tmp_path / "new" / "results" / "report.html"
