@@ -11,6 +11,8 @@ from common.errors import UserError, first_line
 from common.signals import passing, remove
 from common.wording import UNPRINTABLE
 
+LONGEST_NAME = 255  # bytes of a file's name
+
 
 @contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
@@ -19,9 +21,6 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # soundfile's and MindSpore's errors are RuntimeErrors
         raise UserError(f"{path}: cannot be written ({first_line(error)}); is there room and permission?") from None
-
-
-LONGEST_NAME = 255  # bytes of a file's name
 
 
 @contextmanager

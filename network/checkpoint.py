@@ -133,7 +133,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         progress = json.loads(contents.pop("progress"))
     except UserError as error:
         raise UserError(f"{path}: states a network that cannot be ({first_line(error)}); take another file") from None
-    except (KeyError, TypeError, ValueError, RecursionError, SystemError):  # the last for text beyond Unicode
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
     are_arrays = all(isinstance(parameter, np.ndarray) for parameter in contents.values())
     if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:

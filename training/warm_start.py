@@ -90,9 +90,8 @@ def without_look_ahead(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarra
     that would look ahead are gone. The first taps, which now reach further back, begin with zeros.
     """
     moved = dict(parameters)
-    for name, parameter in parameters.items():
-        if name.endswith("depthwise.weight"):
-            taps = parameter  # [P, H], from the earliest frame to the latest
+    for name, taps in parameters.items():
+        if name.endswith("depthwise.weight"):  # [P, H], from the earliest frame to the latest
             ahead = len(taps) // 2
             moved[name] = np.concatenate([np.zeros_like(taps[:ahead]), taps[: len(taps) - ahead]])
     return moved
