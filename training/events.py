@@ -1,13 +1,19 @@
-"""TensorBoard's events of a run, whose writer works in a thread of its own."""
+"""TensorBoard's events of a run, written where they arise.
 
-import sys
-import threading
+tensorboardX's SummaryWriter hands them to a thread of its own. Once that has met a full disk, nobody empties its queue,
+and Python waits for ever for the queue as it ends.
+"""
+
+import os
+import time
 
 from common.errors import UserError
 
+FLUSH_SECONDS = 10.0  # what TensorBoard shows is at most so old
+
 
 class Events:
-    """Writes events of a run. What goes wrong in the writer's thread is raised here, at the next call.
+    """Writes events of a run.
 
     Args:
         folder: where the events go.
@@ -18,52 +24,43 @@ class Events:
 
     def __init__(self, folder: str, step: int):
         try:
-            from tensorboardX import SummaryWriter  # only this option needs it
+            from tensorboardX import event_file_writer, summary  # only this option needs it
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
         except ImportError:
             raise UserError(
                 "--tensorboard 1: needs tensorboardX; pip install -r requirements/extras.txt, or leave it out"
             ) from None
-        self.folder, self.error, self.writer = folder, None, None
-        others = threading.excepthook
-
-        def remember(failure: threading.ExceptHookArgs) -> None:
-            if isinstance(failure.exc_value, OSError) and type(failure.thread).__module__.startswith("tensorboardX"):
-                self.error = failure.exc_value
-            else:
-                others(failure)
-
-        threading.excepthook = remember
-        unraisable = sys.unraisablehook
-
-        def say_once(failure: "sys.UnraisableHookArgs") -> None:  # the writer tries again at the very end
-            if self.error is None or not isinstance(failure.exc_value, OSError):
-                unraisable(failure)
-
-        sys.unraisablehook = say_once
+        self.folder, self.event, self.scalar, self.flushed = folder, Event, summary.scalar, time.monotonic()
         try:
-            # Room for all events of a moment: where the thread has ended, one too many would wait for ever.
-            self.writer = SummaryWriter(folder, purge_step=step + 1, max_queue=10000)
+            os.makedirs(folder, exist_ok=True)
+            self.writer = event_file_writer.EventsWriter(os.path.join(folder, "events"))
         except OSError as error:
-            self.error = error
-        self._require_no_error()
+            raise self._unwritable(error) from None
+        self._write(step + 1, session_log=SessionLog(status=SessionLog.START))  # TensorBoard drops what is not before
+        self.flush()
 
     def add(self, values: dict[str, float], step: int) -> None:
         """Add numbers under their names, of a step or an epoch."""
-        self._require_no_error()
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+            self._write(step, summary=self.scalar(name, value))
+        if time.monotonic() > self.flushed + FLUSH_SECONDS:
+            self.flush()
 
     def flush(self) -> None:
         """Write what was added."""
         try:
             self.writer.flush()
         except OSError as error:
-            self.error = error
-        self._require_no_error()
+            raise self._unwritable(error) from None
+        self.flushed = time.monotonic()
 
-    def _require_no_error(self) -> None:
-        if self.error is not None:
-            raise UserError(
-                f"{self.folder}: cannot be written ({self.error.strerror}); make room and go on, or leave"
-                " --tensorboard out"
-            )
+    def _write(self, step: int, **content: object) -> None:
+        try:
+            self.writer.write_event(self.event(wall_time=time.time(), step=step, **content))
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(
+            f"{self.folder}: cannot be written ({error.strerror}); make room and go on, or leave --tensorboard out"
+        )
