@@ -112,8 +112,8 @@ def options_of(path):
     if not path.endswith(".py"):
         return {name.replace("-", "_"): {} for name in re.findall(r"--([a-z][\w-]*)", source)}
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    parse = next(call for call in calls if getattr(call.func, "id", None) == "parse")
-    groups = [argument.value for argument in parse.args if isinstance(argument, ast.Constant)]
+    parsed = [call for call in calls if getattr(call.func, "id", None) == "parse"]
+    groups = [argument.value for call in parsed for argument in call.args if isinstance(argument, ast.Constant)]
     return {"help": {}} | {name: entry for group in groups for name, entry in GROUPS[group].items()}
 
 

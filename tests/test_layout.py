@@ -14,6 +14,7 @@ ROOT_MODULES = [*COMMANDS, "data", "model", "loss", "network_define", "config", 
 ROOT_FILES = ["README.md", "README_CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "requirements.txt"]
 ROOT_FILES += ["pyproject.toml"]
 PACKAGES = ["network", "corpus", "training", "evaluation", "recordings", "benchmarks", "common", "ascend310_infer"]
+PACKAGES += ["ascend_check"]
 FOLDERS = [*PACKAGES, "scripts", "checkpoints", "configs", "tests", "docs", "requirements"]
 # Tests of a behaviour that many modules have a part in; every other test file is named after the module that it tests.
 BEHAVIOURS = {
