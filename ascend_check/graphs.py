@@ -115,6 +115,8 @@ def main(names: Sequence[str]) -> None:
     for name in names or known:
         print("@begin", name, file=sys.stderr, flush=True)
         try:
+            if name not in known:
+                raise ValueError(f"there are: {'; '.join(known)}")
             known[name]()
         except Exception as error:  # whatever the compiler raises is what was to be found out
             raise SystemExit(f"@fails {first_line(error)}") from None

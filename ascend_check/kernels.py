@@ -16,10 +16,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Timer
 
 from ascend_check.stand_ins import environment, make_stand_ins
 from common.errors import UserError, run
 
+PATIENCE_SECONDS = 1800  # until the compiler is believed to hang
 KEPT = Path(__file__).with_name("kernels.txt")
 CHOSEN = re.compile(r"kernel opname:(\S+), kernel type:(\S+)")
 FALLEN_BACK = re.compile(r"Try to use backoff CPU kernel, node:\s*(\S+)")
@@ -31,21 +33,26 @@ Kernels = Counter[tuple[str, str]]  # of each kind and operator, how many nodes
 def chosen(names: Sequence[str] = ()) -> dict[str, Kernels]:
     """The kernels of each graph of `graphs`, or of those with these names.
 
-    Raises UserError if one is not compiled, if a node would fall back to the CPU, or if the stand-ins cannot be made.
+    Raises UserError if one is not compiled, in half an hour, if a node would fall back to the CPU, or if the stand-ins
+    cannot be made.
     """
     with tempfile.TemporaryDirectory() as folder:
         make_stand_ins(Path(folder))
         child = subprocess.Popen(
             [sys.executable, "-m", "ascend_check.graphs", *names],
+            cwd=KEPT.parent.parent,
             env={**os.environ, **environment(Path(folder)), "GLOG_v": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         )
+        limit = Timer(PATIENCE_SECONDS, child.kill)
+        limit.start()
         try:
             found = dict(kernels_of_graphs(child.stderr))
         finally:
+            limit.cancel()
             child.kill()  # what it does after its last graph is of no interest
             child.wait()
     return found
