@@ -111,7 +111,7 @@ def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:
     info = AudioInfo(len(samples), sample_rate)
     length = info.frames_at(net.sample_rate)
     read = at_rate(net.sample_rate, lambda first, stop: samples[first:stop], info)
-    stretches = separate_in_pieces(net, read, length, piece_length(length, net.sample_rate))
+    stretches = separate_in_pieces(net, read, length, piece_length(length, net.sample_rate), [])
     estimates = np.concatenate([stretch.T for stretch in stretches])  # [T at the network's rate, C]
     read = at_rate(sample_rate, lambda first, stop: estimates[first:stop], AudioInfo(length, net.sample_rate))
     return np.ascontiguousarray(read(0, len(samples)).T)

@@ -3,9 +3,10 @@
     python -m ascend310_infer.join_pieces --model_file conv_tasnet.mindir --data_dir index/tt \
         --pieces_dir infer_310/pieces --estimates_dir infer_310/estimates
 
-Each piece gets the levels that add up to its mixture, and is joined to the one before it where the two overlap, as
-separate.py does with long recordings. The CSV file has a row a mixture. The last line is the average; the one before
-says what evaluate.py gives for whole mixtures, where the checkpoint that was exported is still in its place.
+Each piece gets the levels that add up to its mixture. The orders of a mixture's pieces are decided together, and each
+is joined to the one before it where the two overlap, as separate.py does with long recordings. The CSV file has a row a
+mixture. The last line is the average; the one before says what evaluate.py gives for whole mixtures, where the
+checkpoint that was exported is still in its place.
 """
 
 import json
@@ -13,6 +14,7 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from device import set_device
 
@@ -31,7 +33,7 @@ from evaluation.metrics import measure
 from evaluation.scores import Scores
 from evaluation.summary import scored_mixtures, write_csv
 from model import load_to_separate
-from recordings.pieces import join_pieces
+from recordings.pieces import at_level, join_pieces
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -94,23 +96,26 @@ def joined_mixtures(
     for number, name in enumerate(index.names):
         length = int(index.lengths[number])
         audio = index.read(number, 0, length)  # [1 + C, T]
-        estimated = (with_estimates(folder, piece, facts, audio[0, start:]) for piece, start in places[number])
-        stretches = join_pieces([start for _, start in places[number]], length, estimated)
+        estimated = partial(piece_estimates, folder, places[number], facts, audio[0])
+        stretches = join_pieces([start for _, start in places[number]], length, index.sample_rate, estimated)
         yield name, audio, np.concatenate(list(stretches), axis=1)
 
 
-def with_estimates(folder: str, piece: int, facts: dict, mixture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A piece of a mixture, of which the beginning is given [n or more], and the program's estimates: [n], [C, n]."""
+def piece_estimates(
+    folder: str, places: list[tuple[int, int]], facts: dict, mixture: np.ndarray
+) -> Iterator[np.ndarray]:
+    """The program's estimates [C, n] of a mixture's pieces, at its levels; `places` has their numbers and starts."""
     shape = facts["batch_size"], facts["speakers"], facts["length"]
-    path = os.path.join(folder, bin_name(piece // shape[0]).replace(".bin", "_0.bin"))
-    try:
-        estimates = np.fromfile(path, np.float32)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); was its piece separated?") from None
-    if estimates.size != np.prod(shape):
-        raise UserError(f"{path}: {estimates.size} numbers, expected {list(shape)}; separate its piece again")
-    mixture = mixture[: facts["length"]]
-    return mixture, estimates.reshape(shape)[piece % shape[0], :, : len(mixture)]
+    for piece, start in places:
+        path = os.path.join(folder, bin_name(piece // shape[0]).replace(".bin", "_0.bin"))
+        try:
+            estimates = np.fromfile(path, np.float32)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); was its piece separated?") from None
+        if estimates.size != np.prod(shape):
+            raise UserError(f"{path}: {estimates.size} numbers, expected {list(shape)}; separate its piece again")
+        heard = mixture[start : start + facts["length"]]
+        yield at_level(estimates.reshape(shape)[piece % shape[0], :, : len(heard)], heard)
 
 
 def mean_improvement(scored: list[Scores]) -> float:

@@ -8,4 +8,5 @@ pieces      long recordings in flat memory: separated in pieces, and joined
 resampling  recordings at other rates than the network's, there and back
 separation  separates files, standard input or a stream, and prints where the estimates are
 streaming   a causal network on a live stream, in numpy
+voices      who is who in the pieces of a recording, decided over all of them together
 """

@@ -40,7 +40,8 @@ class WaitingFile:
     def __enter__(self) -> "WaitingFile":
         make_folder(self.place)
         with ExitStack() as stack:
-            self.path = os.path.join(stack.enter_context(temporary_folder(".separating-", self.place)), "estimates.wav")
+            self.folder = stack.enter_context(temporary_folder(".separating-", self.place))
+            self.path = os.path.join(self.folder, "estimates.wav")
             stack.enter_context(writing(self.path))
             path = os.fsencode(self.path)
             self.file = soundfile.SoundFile(path, "w", self.sample_rate, self.speakers, "FLOAT", format="RF64")

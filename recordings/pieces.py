@@ -1,19 +1,23 @@
 """Recordings of any length in flat memory: separated in pieces that overlap, and joined.
 
-A piece may give the speakers in another order than the one before it. Both heard the same speech where they overlap,
-so there the order is taken that agrees best, and one piece is faded into the other.
+A piece may give the speakers in another order than the one before it. So all pieces are separated first, their orders
+are decided together (recordings/voices.py), and then one piece is faded into the other where they overlap.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from common.estimates import best_permutation, mixture_gains, require_finite
+from common.estimates import mixture_gains, require_finite
+from common.files import writing
 from common.numbers import ceil_div
+from common.signals import remove
 from network.in_numpy import NumpyNetwork
 from recordings.resampling import Reader
+from recordings.voices import agreement, describe, speaker_orders
 
 if TYPE_CHECKING:
     from model import ConvTasNet  # brings MindSpore
@@ -24,6 +28,31 @@ PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
 TRAINING_LEVEL = 0.05  # root mean square, about that of LibriMix's mixtures
 RESOLUTION = 1e-6  # of the highest sample: what varies less is the rounding of 32-bit floats
+
+
+class PieceFile:
+    """The estimates of a recording's pieces, in a file in this folder, which goes when the `with` block is left."""
+
+    def __init__(self, folder: str):
+        self.path, self.shapes = os.path.join(folder, "pieces"), []
+
+    def __enter__(self) -> "PieceFile":
+        return self
+
+    def __exit__(self, *_) -> None:
+        remove(self.path)
+
+    def append(self, estimates: np.ndarray) -> None:
+        """Add a piece's estimates, float32 [C, n]. Raises UserError if the disk is full."""
+        with writing(self.path), open(self.path, "ab") as file:
+            file.write(np.ascontiguousarray(estimates))
+        self.shapes.append(estimates.shape)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The estimates, piece by piece."""
+        with open(self.path, "rb") as file:
+            for shape in self.shapes:
+                yield np.fromfile(file, np.float32, math.prod(shape)).reshape(shape)
 
 
 def piece_length(samples: int, sample_rate: int) -> int:
@@ -46,7 +75,14 @@ def padded_length(samples: int, sample_rate: int) -> int:
     return fixed
 
 
-def separate_in_pieces(net: Network, read: Reader, samples: int, piece: int) -> Iterator[np.ndarray]:
+def separate_in_pieces(
+    net: Network,
+    read: Reader,
+    samples: int,
+    piece: int,
+    kept: list[np.ndarray] | PieceFile,
+    separated: Callable[[int], object] = lambda samples: None,
+) -> Iterator[np.ndarray]:
     """Separate a recording piece by piece.
 
     Args:
@@ -54,12 +90,22 @@ def separate_in_pieces(net: Network, read: Reader, samples: int, piece: int) -> 
         read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
         samples: length of the recording, T.
         piece: samples of a piece, from `piece_length`.
+        kept: empty; the estimates of the pieces wait in it, if there are several.
+        separated: function that is called when so many more samples are separated.
 
-    Yields the estimates [C, T] as `join_pieces` does. Raises UserError if the network gives NaN.
+    Yields the estimates [C, T] as `join_pieces` does, the first when all is separated. Raises UserError if the network
+    gives NaN.
     """
     starts = piece_starts(samples, piece, round(OVERLAP_SECONDS * net.sample_rate), net.options.hop)
-    mixtures = (without_offset(read(start, min(piece, samples - start))) for start in starts)
-    return join_pieces(starts, samples, ((mixture, estimate(net, mixture, piece)) for mixture in mixtures))
+    for start, following in zip(starts, [*starts[1:], samples], strict=True):
+        mixture = without_offset(read(start, min(piece, samples - start)))
+        estimates = at_level(estimate(net, mixture, piece), mixture)
+        separated(following - start)
+        if len(starts) == 1:
+            yield estimates
+            return
+        kept.append(estimates)
+    yield from join_pieces(starts, samples, net.sample_rate, lambda: kept)
 
 
 def piece_starts(samples: int, piece: int, overlap: int, hop: int) -> list[int]:
@@ -106,37 +152,52 @@ def without_offset(mixture: np.ndarray) -> np.ndarray:
     return mixture - mixture.mean(dtype=np.float64)
 
 
+def at_level(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """Estimates [C, n] of a mixture [n], at the levels with which they add up to it as closely as gains allow."""
+    estimates *= mixture_gains(estimates, mixture)[:, np.newaxis]
+    return estimates
+
+
 def join_pieces(
-    starts: list[int], samples: int, pieces: Iterable[tuple[np.ndarray, np.ndarray]]
+    starts: list[int], samples: int, sample_rate: int, pieces: Callable[[], Iterable[np.ndarray]]
 ) -> Iterator[np.ndarray]:
     """Join the estimates of the pieces of a recording, holding two pieces at once.
 
     Args:
         starts: first sample of each piece, from `piece_starts`.
         samples: length of the recording, T.
-        pieces: of each piece its mixture [n] and its estimates, float32 [C, n], which are changed.
+        sample_rate: in Hz.
+        pieces: function that gives an iterator over the pieces' estimates, float32 [C, n], from `at_level`. It is
+            called twice, since the orders are decided over all pieces together.
 
-    Yields the estimates [C, T], float32, in stretches, a piece's each, at levels that add up to the recording as
-    closely as one gain a speaker and piece allows.
+    Yields the estimates [C, T], float32, in stretches, a piece's each.
     """
+    ends = [*starts[1:], samples]
     tail = None  # what is joined already of the stretch that the next piece begins with: [C, overlap]
-    for start, following, (mixture, estimates) in zip(starts, [*starts[1:], samples], pieces, strict=True):
-        estimates *= mixture_gains(estimates, mixture)[:, np.newaxis]
+    orders = decide_orders(starts, sample_rate, pieces())
+    for start, following, estimates, order in zip(starts, ends, pieces(), orders, strict=True):
+        estimates = estimates[order]
         if tail is not None:
-            estimates = fade_into(tail, estimates)
+            fade_from(tail, estimates)
         yield estimates[:, : following - start]
         tail = estimates[:, following - start :]
 
 
-def fade_into(tail: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """Put the speakers of `estimates` [C, T] into the order of `tail` [C, overlap], and fade from this into them.
+def decide_orders(starts: list[int], sample_rate: int, pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """The orders of the pieces' speakers, int [K, C], as `speaker_orders` gives them; see `join_pieces`."""
+    descriptions, agreements = [], []
+    before = None
+    for number, estimates in enumerate(pieces):
+        descriptions.append(describe(estimates, sample_rate))
+        if number > 0:
+            tail = before[:, starts[number] - starts[number - 1] :]
+            agreements.append(agreement(tail, estimates[:, : tail.shape[1]]))
+        before = estimates
+    return speaker_orders(descriptions, agreements)
 
-    The order is that of the highest correlations between what the two say of the overlap. They are not normalised, so
-    that the louder speaker, whose estimates are more certain, decides where another is silent.
-    """
+
+def fade_from(tail: np.ndarray, estimates: np.ndarray) -> None:
+    """Fade from `tail` [C, overlap] into `estimates` [C, n], which are changed."""
     overlap = tail.shape[1]
-    order = best_permutation(tail.astype(np.float64) @ estimates[:, :overlap].T)
-    estimates = estimates[order]
     fade = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap).astype(np.float32) ** 2
     estimates[:, :overlap] = (1 - fade) * tail + fade * estimates[:, :overlap]
-    return estimates

@@ -19,7 +19,7 @@ from recordings.inputs import (
     unwritable,
 )
 from recordings.outputs import WaitingFile, WavStream, write_estimates
-from recordings.pieces import Network, piece_length, separate_in_pieces
+from recordings.pieces import Network, PieceFile, piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
@@ -106,9 +106,13 @@ def separate_recording(
         stretch_reader(recording, net.sample_rate, channel) as read,
         WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
     ):
-        for estimates in separate_in_pieces(net, read, samples, piece):
-            waiting.append(estimates)
-            progress.update(estimates.shape[1] / net.sample_rate)
+        with PieceFile(waiting.folder) as kept:
+
+            def separated(more: int) -> None:
+                progress.update(more / net.sample_rate)
+
+            for estimates in separate_in_pieces(net, read, samples, piece, kept, separated):
+                waiting.append(estimates)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
         if recording.picture:
             from recordings.picture import draw_picture  # matplotlib, for this alone

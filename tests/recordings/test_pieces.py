@@ -1,5 +1,6 @@
 """recordings/pieces.py: pieces that cover a recording, their speakers in one order, and joins that nobody hears."""
 
+import os
 from itertools import pairwise
 
 import mindspore as ms
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from small_recordings import BandNet, tones
 
-from recordings.pieces import fade_into, padded_length, piece_length, piece_starts, separate_in_pieces
+from recordings.pieces import PieceFile, fade_from, padded_length, piece_length, piece_starts, separate_in_pieces
 from separate import separate
 
 RATE = 8000
@@ -45,21 +46,14 @@ def test_padded_lengths_are_few():
         )
 
 
-def test_order_is_the_one_that_agrees_in_the_overlap():
-    """A cyclic order of three, which its inverse is not."""
-    signals = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
-    order = [1, 2, 0]
-    found = fade_into(signals[:, :400], signals[order].copy())
-    np.testing.assert_allclose(found, signals, atol=1e-6)
-
-
 def test_a_join_fades_from_one_piece_to_the_other():
     tail, estimates = np.ones((2, 100), np.float32), np.full((2, 300), 2, np.float32)
-    found = fade_into(tail * [[1], [-1]], estimates * [[1], [-1]])[0]
-    assert found[0] == pytest.approx(1, abs=1e-3)
-    assert found[99] == pytest.approx(2, abs=1e-3)
-    assert (np.diff(found[:100]) > 0).all()
-    assert (found[100:] == 2).all()
+    fade_from(tail, estimates)
+    for found in estimates:
+        assert found[0] == pytest.approx(1, abs=1e-3)
+        assert found[99] == pytest.approx(2, abs=1e-3)
+        assert (np.diff(found[:100]) > 0).all()
+        assert (found[100:] == 2).all()
 
 
 class TurningNet(BandNet):
@@ -114,17 +108,21 @@ def test_a_constant_recording_is_nobody(constant):
     assert np.abs(estimates).max() < 1e-6
 
 
-def test_what_is_read_and_kept_does_not_grow_with_the_recording():
+def test_what_is_read_and_kept_does_not_grow_with_the_recording(tmp_path):
     """Ten minutes are asked for in pieces, once and a half as much at most, and given in stretches of a piece."""
-    asked = []
+    asked, separated = [], []
 
     def read(start, length):
         asked.append(length)
         return tones(length, RATE).sum(0)
 
     samples = 600 * RATE
-    stretches = separate_in_pieces(BandNet(), read, samples, piece_length(samples, RATE))
-    lengths = [stretch.shape[1] for stretch in stretches]
-    assert sum(lengths) == samples
-    assert max(lengths) <= piece_length(samples, RATE)
+    with PieceFile(tmp_path) as kept:
+        piece = piece_length(samples, RATE)
+        stretches = separate_in_pieces(BandNet(), read, samples, piece, kept, separated.append)
+        lengths = [stretch.shape[1] for stretch in stretches]
+        assert os.listdir(tmp_path) == ["pieces"]
+    assert os.listdir(tmp_path) == []
+    assert sum(lengths) == sum(separated) == samples
+    assert max(lengths) <= piece
     assert sum(asked) < 1.5 * samples
