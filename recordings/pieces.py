@@ -6,7 +6,8 @@ so there the order is taken that agrees best, and one piece is faded into the ot
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Union
+
+from device import Network
 
 import numpy as np
 
@@ -14,11 +15,6 @@ from common.estimates import best_permutation, mixture_gains, require_finite
 from common.numbers import ceil_div
 from network.in_numpy import NumpyNetwork
 from recordings.resampling import Reader
-
-if TYPE_CHECKING:
-    from model import ConvTasNet  # brings MindSpore
-
-Network = Union[NumpyNetwork, "ConvTasNet"]  # what separates: plain numpy, or a compiled graph
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
@@ -50,7 +46,7 @@ def separate_in_pieces(net: Network, read: Reader, samples: int, piece: int) -> 
     """Separate a recording piece by piece.
 
     Args:
-        net: from `in_numpy.load_in_numpy` or `model.load_model`, for C speakers.
+        net: from `device.load_to_separate`, for C speakers.
         read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
         samples: length of the recording, T.
         piece: samples of a piece, from `piece_length`.
