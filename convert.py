@@ -29,8 +29,9 @@ import numpy as np
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
-from model import ConvTasNet, parameter_count
+from model import ConvTasNet
 from network.checkpoint import write_checkpoint
+from network.options import parameter_count
 from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
 
 # Under these a PyTorch file keeps a network's weights beside other things.

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from functools import cache
+from typing import TYPE_CHECKING, Union
 
 # MindSpore computes its matrix products in OpenMP's threads and everything else in threads of its own. OpenMP's would
 # spin for some milliseconds after each product, on the cores that the others wait for: a forward pass on two cores
@@ -29,6 +30,12 @@ import numpy as np
 
 from common.errors import UserError, first_line
 from common.files import temporary_folder
+
+if TYPE_CHECKING:
+    from model import ConvTasNet
+    from network.in_numpy import NumpyNetwork
+
+Network = Union["NumpyNetwork", "ConvTasNet"]  # what separates: plain numpy, or a compiled graph
 
 ROOM = 2**20  # bytes; a compiled kernel takes some thousands
 
@@ -75,9 +82,36 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
     return target
 
 
-def has_accelerator() -> bool:
-    """Whether this machine has a card that MindSpore may be able to use, as far as Linux's list of devices tells."""
-    return bool(glob.glob("/dev/davinci[0-9]*") or glob.glob("/dev/nvidia[0-9]*"))
+def best_device() -> str:
+    """The best device that MindSpore finds on this machine; it is asked only where Linux lists an accelerator."""
+    if not (glob.glob("/dev/davinci[0-9]*") or glob.glob("/dev/nvidia[0-9]*")):
+        return "CPU"
+    import mindspore as ms  # as above
+
+    return ms.get_context("device_target")
+
+
+def load_to_separate(
+    path: str | os.PathLike, device_target: str | None = None, device_id: int | None = None
+) -> tuple[Network, str]:
+    """Build what separates: on an accelerator a graph; on a CPU, where that is no faster and takes long to compile,
+    plain numpy, for which MindSpore is not even imported.
+
+    Args:
+        path: of a checkpoint.
+        device_target, device_id: as for `set_device`.
+
+    Returns the network and the device's name. Raises UserError as `set_device` and `model.load_model` do.
+    """
+    device = device_target or best_device()
+    if device == "CPU":
+        from network.in_numpy import load_in_numpy  # which the network's own modules do not need
+
+        return load_in_numpy(path), device
+    set_device(device, device_id)
+    from model import load_model  # as above
+
+    return load_model(path), device
 
 
 @cache

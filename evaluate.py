@@ -22,7 +22,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from device import set_device
+from device import load_to_separate
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
@@ -30,12 +30,10 @@ from common.files import make_folder
 from corpus.loading import load_index
 from corpus.speakers import sexes_of
 from evaluation.evaluator import evaluate
-from evaluation.examples import separate_examples
 from evaluation.metrics import require_metrics
-from evaluation.report import write_report
 from evaluation.summary import facts_of, print_summary, scored_mixtures, summarize, write_csv, write_summary
-from model import load_to_separate, parameter_count
 from network.checkpoint import path_or_shipped
+from network.options import parameter_count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,9 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_folder(args.out_dir)
     if not os.access(args.out_dir, os.W_OK):
         raise UserError(f"--out_dir {args.out_dir}: cannot be written to; choose another folder")
-    device = set_device(args.device_target, args.device_id)
     args.model_path = path_or_shipped(args.model_path)
-    net = load_to_separate(args.model_path, device)
+    net, device = load_to_separate(args.model_path, args.device_target, args.device_id)
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)
@@ -62,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     summary = summarize(scores, facts_of(args.model_path, parameter_count(net), index, device, metrics))
     write_csv(os.path.join(args.out_dir, "results.csv"), scores)
     write_summary(os.path.join(args.out_dir, "summary.json"), summary)
+    # These draw, with what takes a second to import; until here nothing needs that.
+    from evaluation.examples import separate_examples
+    from evaluation.report import write_report
+
     page = os.path.join(args.out_dir, "report.html")
     write_report(page, scores, summary, separate_examples(net, index, scores, args.batch_size, args.num_workers))
     print_summary(summary)

@@ -17,7 +17,6 @@ import numpy as np
 from mindspore import Parameter, nn, ops
 
 from network.checkpoint import read_checkpoint, restore
-from network.in_numpy import NumpyNetwork, load_in_numpy
 from network.layers import DepthwiseConv, NormedPointwiseConv, PointwiseConv, PReLU, before, between, uniform
 from network.norms import NORMS
 from network.options import NetworkOptions, frame_count
@@ -210,11 +209,6 @@ def softmax_over_speakers(masks: ms.Tensor) -> ms.Tensor:
     return ops.softmax(masks, 2)
 
 
-def parameter_count(net: nn.Cell) -> int:
-    """Trained numbers in a network."""
-    return sum(parameter.size for parameter in net.trainable_params())
-
-
 def load_model(path: str | os.PathLike) -> ConvTasNet:
     """Build a network from its checkpoint alone, ready to separate.
 
@@ -225,11 +219,3 @@ def load_model(path: str | os.PathLike) -> ConvTasNet:
     net = ConvTasNet(checkpoint.options, checkpoint.sample_rate)
     restore(net.parameters_and_names(), checkpoint.parameters, path)
     return net.set_train(False)
-
-
-def load_to_separate(path: str | os.PathLike, device: str) -> ConvTasNet | NumpyNetwork:
-    """Build what separates on a device: plain numpy on the CPU, where a graph is no faster and takes long to compile.
-
-    `device` is what `device.set_device` gave. Raises UserError as `load_model` does.
-    """
-    return load_in_numpy(path) if device == "CPU" else load_model(path)

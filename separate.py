@@ -27,7 +27,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 
-from device import has_accelerator, set_device
+from device import Network, load_to_separate
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from config import SEPARATION
 from network.checkpoint import path_or_shipped
 from network.in_numpy import load_in_numpy
 from recordings.inputs import STANDARD_STREAM, find_files, output_paths
-from recordings.pieces import Network, piece_length, separate_in_pieces
+from recordings.pieces import piece_length, separate_in_pieces
 from recordings.resampling import at_rate
 from recordings.separation import separate_files, separate_standard_input, separate_stream
 
@@ -80,15 +80,11 @@ def check_options(args: Namespace) -> None:
 
 
 def load_network(args: Namespace) -> Network:
-    """The network that separates: on an accelerator a compiled graph, on a CPU plain numpy, and so for a stream."""
+    """The network that separates; for a stream always plain numpy."""
     path = path_or_shipped(args.model_path, causal=args.streaming)
-    may_be_card = args.device_target != "CPU" if args.device_target else has_accelerator()
-    if args.streaming or not may_be_card:
+    if args.streaming:
         return load_in_numpy(path)
-    device = set_device(args.device_target, args.device_id)
-    from model import load_to_separate  # MindSpore takes seconds to import
-
-    return load_to_separate(path, device)
+    return load_to_separate(path, args.device_target, args.device_id)[0]
 
 
 def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:

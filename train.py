@@ -30,8 +30,8 @@ from corpus.bad_files import BadFiles
 from corpus.dynamic_mixing import DynamicMixtures
 from corpus.index import Index
 from corpus.loading import load_index
-from model import ConvTasNet, parameter_count
-from network.options import NetworkOptions
+from model import ConvTasNet
+from network.options import NetworkOptions, parameter_count
 from network.precision import loss_scaler, set_precision
 from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
 from training.checkpoints import Checkpoints

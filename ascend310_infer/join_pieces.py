@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from device import set_device
+from device import load_to_separate
 
 import numpy as np
 from tqdm import tqdm
@@ -32,7 +32,6 @@ from evaluation.evaluator import evaluate
 from evaluation.metrics import measure
 from evaluation.scores import Scores
 from evaluation.summary import scored_mixtures, write_csv
-from model import load_to_separate
 from recordings.pieces import at_level, join_pieces
 
 
@@ -128,7 +127,7 @@ def compare_whole(average: float, args: Namespace, facts: dict, index: Index) ->
     checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole mixtures: not compared, since {checkpoint} is not there or is not what was exported"
-    net = load_to_separate(checkpoint, set_device(args.device_target, args.device_id))
+    net, _ = load_to_separate(checkpoint, args.device_target, args.device_id)
     whole = mean_improvement(scored_mixtures(evaluate(net, index), args.data_dir))
     return f"Whole mixtures, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 

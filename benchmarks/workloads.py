@@ -20,10 +20,9 @@ from mindspore import Parameter, nn, ops
 
 from config import TRAINING
 from evaluation.evaluator import evaluate, separated
-from evaluation.packing import packed_batches
-from model import ConvTasNet, parameter_count
+from model import ConvTasNet
 from network.in_numpy import NumpyNetwork
-from network.options import NetworkOptions, frame_count
+from network.options import NetworkOptions, frame_count, parameter_count
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from recordings.inputs import output_paths
 from recordings.separation import separate_files
@@ -107,8 +106,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
     facts = {"parameters": parameter_count(net), "audio_seconds": float(index.lengths.sum() / args.sample_rate)}
     if args.what == "evaluate":
         return lambda: evaluate(net, index, args.batch, args.num_workers, ["si_snr", "sdr"]), facts
-    batches = packed_batches(index, args.batch, net.options, args.num_workers)
-    return lambda: deque(separated(net, batches), maxlen=0), facts
+    return lambda: deque(separated(net, index, args.batch, args.num_workers), maxlen=0), facts
 
 
 def separation(args: argparse.Namespace) -> Workload:

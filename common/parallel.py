@@ -97,6 +97,18 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], la
         return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))
 
 
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """`function(item)` of each item, in order, a few of them ahead of what is asked for, in so many threads."""
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(threads) as executor:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def _start(parent: int) -> None:
     """In a new process: end at a signal, and when the parent is gone, however it was ended."""
     end_worker_at_signals()

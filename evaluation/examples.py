@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from device import Network
+
 from corpus.index import Index
 from evaluation.evaluator import separate_mixtures
 from evaluation.report import Example
 from evaluation.scores import Scores
-from model import ConvTasNet
 
 
 def choose_examples(scores: Sequence[Scores]) -> dict[str, int]:
@@ -19,7 +20,7 @@ def choose_examples(scores: Sequence[Scores]) -> dict[str, int]:
 
 
 def separate_examples(
-    net: ConvTasNet, index: Index, scores: Sequence[Scores], batch_size: int, num_workers: int
+    net: Network, index: Index, scores: Sequence[Scores], batch_size: int, num_workers: int
 ) -> list[Example]:
     """Choose mixtures by their scores and separate them once more; the arguments are as for `evaluator.evaluate`."""
     chosen = choose_examples(scores)

@@ -5,15 +5,17 @@ source has no meaningful one: see `common.estimates.is_silent`. STOI, short-time
 2011), goes from 0 to 1. PESQ is the listening quality of ITU-T P.862.1 (narrow band, at 8 kHz) or P.862.2 (wide band,
 at 16 kHz), from 1 to 4.6. STOI and PESQ need the packages pystoi and pesq.
 
-MindSpore is not imported here: processes that only measure would load it for nothing.
+MindSpore is not imported here: processes that only measure would load it for nothing. What takes a second to import is
+imported where it is called, so that a script which leaves the measuring to others does without.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from importlib import import_module
 
 import numpy as np
-from fast_bss_eval import sdr_loss
 
 from common.errors import UserError, first_line
 from common.estimates import best_permutation, is_silent, require_finite
@@ -119,7 +121,7 @@ def si_snr(sources: np.ndarray, signals: np.ndarray) -> np.ndarray:
 
     Returns dB [C, S], float64.
     """
-    return -sdr_loss(
+    return -_sdr_loss()(
         _scaled(signals), _scaled(sources), filter_length=1, zero_mean=True, pairwise=True, clamp_db=LIMIT_DB
     )
 
@@ -132,7 +134,7 @@ def sdr(sources: np.ndarray, signals: np.ndarray) -> np.ndarray:
     # fast_bss_eval's correlations wrap around where signals are shorter than the filter.
     padding = ((0, 0), (0, max(0, SDR_TAPS - sources.shape[-1])))
     sources, signals = np.pad(_scaled(sources), padding), np.pad(_scaled(signals), padding)
-    return -sdr_loss(signals, sources, filter_length=SDR_TAPS, pairwise=True, clamp_db=LIMIT_DB)
+    return -_sdr_loss()(signals, sources, filter_length=SDR_TAPS, pairwise=True, clamp_db=LIMIT_DB)
 
 
 def stoi(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
@@ -163,6 +165,20 @@ def pesq(source: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
         return pesq.pesq(sample_rate, source, signal, PESQ_BANDS[sample_rate])
     except (pesq.PesqError, ValueError):  # ValueError: the signal is silent
         return np.nan
+
+
+@cache
+def _sdr_loss() -> Callable[..., np.ndarray]:
+    """fast_bss_eval's, in numpy. By itself it would import PyTorch, wherever that is installed, for seconds."""
+    hides = "torch" not in sys.modules
+    if hides:
+        sys.modules["torch"] = None
+    try:
+        from fast_bss_eval.numpy import sdr_loss
+    finally:
+        if hides:
+            del sys.modules["torch"]
+    return sdr_loss
 
 
 def _scaled(signals: np.ndarray) -> np.ndarray:

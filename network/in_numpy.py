@@ -53,7 +53,7 @@ class NumpyNetwork:
         return cls(net.options, net.sample_rate, weights)
 
     def trainable_params(self) -> list[np.ndarray]:
-        """The weights without running averages, as `model.parameter_count` counts them."""
+        """The weights without running averages, as `options.parameter_count` counts them."""
         return [weight for name, weight in self.weights.items() if ".running_" not in name]
 
     def __call__(self, mixture: np.ndarray) -> np.ndarray:

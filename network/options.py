@@ -3,6 +3,7 @@
 import argparse
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from common.errors import UserError
 from common.numbers import ceil_div
@@ -118,6 +119,11 @@ class NetworkOptions:
         Raises TypeError, ValueError or RecursionError if it is of another kind, UserError if they cannot be honoured.
         """
         return cls(**json.loads(text))
+
+
+def parameter_count(net: Any) -> int:
+    """Trained numbers in a network: a cell of MindSpore's, or NumpyNetwork."""
+    return sum(parameter.size for parameter in net.trainable_params())
 
 
 def frame_count(samples: int, hop: int, padding: str) -> int:

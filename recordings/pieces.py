@@ -7,7 +7,8 @@ are decided together (recordings/voices.py), and then one piece is faded into th
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Union
+
+from device import Network
 
 import numpy as np
 
@@ -18,11 +19,6 @@ from common.signals import remove
 from network.in_numpy import NumpyNetwork
 from recordings.resampling import Reader
 from recordings.voices import agreement, describe, speaker_orders
-
-if TYPE_CHECKING:
-    from model import ConvTasNet  # brings MindSpore
-
-Network = Union[NumpyNetwork, "ConvTasNet"]  # what separates: plain numpy, or a compiled graph
 
 PIECE_SECONDS = 16.0  # longer ones need more memory
 OVERLAP_SECONDS = 4.0  # shorter ones hold too little speech to tell the speakers apart
@@ -86,7 +82,7 @@ def separate_in_pieces(
     """Separate a recording piece by piece.
 
     Args:
-        net: from `in_numpy.load_in_numpy` or `model.load_model`, for C speakers.
+        net: from `device.load_to_separate`, for C speakers.
         read: gives the stretch read(start, length) of the recording, float32 [length], at the network's rate.
         samples: length of the recording, T.
         piece: samples of a piece, from `piece_length`.

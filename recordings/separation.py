@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 
+from device import Network
+
 import numpy as np
 from tqdm import tqdm
 
@@ -19,7 +21,7 @@ from recordings.inputs import (
     unwritable,
 )
 from recordings.outputs import WaitingFile, WavStream, write_estimates
-from recordings.pieces import Network, PieceFile, piece_length, separate_in_pieces
+from recordings.pieces import PieceFile, piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
@@ -37,7 +39,7 @@ def separate_files(
     """Separate files, and print where their estimates are.
 
     Args:
-        net: from `in_numpy.load_in_numpy` or `model.load_model`.
+        net: from `device.load_to_separate`.
         outputs: where the estimates of each file go, from `inputs.output_paths`.
         channel: which one is separated, a number from 1, or "mix" for the mean of all.
         encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.

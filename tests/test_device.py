@@ -44,14 +44,14 @@ def test_numpy_2_is_refused_before_any_work(monkeypatch, version):
         set_device("CPU")
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate", "export", "convert", "benchmarks.workloads"])
-def test_scripts_settle_the_environment_before_mindspore_is_imported(script):
+@pytest.mark.parametrize("script", ["train", "evaluate", "separate", "export", "convert", "benchmarks.workloads"])
+def test_scripts_settle_the_environment_before_numpy_and_mindspore_are_imported(script):
     watched = f"""
 import os, sys
 
 class Watch:
     def find_spec(self, name, *_):
-        if name == "mindspore":
+        if name in ("numpy", "mindspore"):
             print(os.environ.get("OMP_WAIT_POLICY"), flush=True)
             os._exit(0)
 

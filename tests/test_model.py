@@ -7,8 +7,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from model import ConvTasNet, Decoder, Encoder, parameter_count
-from network.options import NetworkOptions
+from model import ConvTasNet, Decoder, Encoder
+from network.options import NetworkOptions, parameter_count
 
 PADDINGS = ["tail", "none", "both"]
 SIZES = dict(N=12, L=8, B=6, H=8, X=2, R=1)

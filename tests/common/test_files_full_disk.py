@@ -138,7 +138,7 @@ def band_standard_input(monkeypatch):
 
     import separate
 
-    monkeypatch.setattr(separate, "load_in_numpy", lambda path: BandNet())
+    monkeypatch.setattr(separate, "load_network", lambda args: BandNet())
 
     def run(stream):
         stream.seek(0)

@@ -12,7 +12,7 @@ import pytest
 from conftest import PATIENCE_SECONDS, ROOT, heed_signals
 
 from common.errors import UserError
-from common.parallel import map_in_processes
+from common.parallel import map_ahead, map_in_processes
 
 SCRIPT = """
 import os, sys, time
@@ -131,3 +131,18 @@ def test_processes_end_with_their_parent(script):
     process, children = script
     process.kill()
     assert psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1] == []
+
+
+def test_work_ahead_comes_in_order_and_no_further_than_asked():
+    begun = []
+    results = map_ahead(lambda number: begun.append(number) or -number, range(100), threads=2)
+    assert [next(results) for _ in range(3)] == [0, -1, -2]
+    assert len(begun) <= 3 + 2 * 2
+    assert list(results) == [-number for number in range(3, 100)]
+
+
+def test_what_fails_ahead_is_raised_where_it_is_due():
+    results = map_ahead(lambda number: 1 // number, [1, 0, 1], threads=2)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

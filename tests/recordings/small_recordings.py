@@ -38,7 +38,7 @@ def band_main(tmp_path, monkeypatch):
     """Runs the script with BandNet on some files; the estimates go to `tmp_path / "out"`."""
     import separate as script
 
-    monkeypatch.setattr(script, "load_in_numpy", lambda path: BandNet())
+    monkeypatch.setattr(script, "load_network", lambda args: BandNet())
     options = ["--out_dir", str(tmp_path / "out"), "--model_path", "any", "--device_target", "CPU"]
     return lambda *files: script.main([*map(str, files), *options])
 

@@ -59,7 +59,7 @@ def separated(monkeypatch, capfdbinary):
     """Separates standard input; gives the samples, and what was printed."""
     import separate as script
 
-    monkeypatch.setattr(script, "load_in_numpy", lambda path: BandNet())
+    monkeypatch.setattr(script, "load_network", lambda args: BandNet())
 
     def separate(*options):
         script.main(["-", "--model_path", "any", "--device_target", "CPU", *options])
