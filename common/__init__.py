@@ -2,10 +2,12 @@
 
 audio         stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
 audio_file    audio files that are read whole, whatever their headers say of their length
+audio_stream  one stream of an audio file, sought or read in sequence
 command_line  reads the options that config.py describes
 errors        a user's mistake is one clear line and a non-zero exit
 estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
+flac          the streams of a FLAC file, one after another
 mpeg          the frames of an mp3 file, counted
 numbers       division that rounds up
 ogg           the streams of an Ogg file, one after another

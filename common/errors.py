@@ -27,21 +27,27 @@ def first_line(error: BaseException) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a script's `main()`: a UserError is printed as one line, and the exit status is 2.
 
-    The same for a standard output that is full, or whose reader has ended. Ctrl-C and kill end it as `signals` says.
-    Whatever names are printed, see `wording.printable`.
+    The same for a standard output that is full, or whose reader has ended; where it or standard error was closed at the
+    start, what is printed goes nowhere. Ctrl-C and kill end it as `signals` says. Whatever names are printed, see
+    `wording.printable`.
     """
     end_at_signals()
-    if sys.stdout:
-        sys.stdout.reconfigure(errors=UNPRINTABLE)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, open to the end
+    sys.stdout.reconfigure(errors=UNPRINTABLE)
     error = None
     try:
         main()
     except UserError as raised:
         error = raised
     except OSError as raised:
-        if raised.errno not in UNWRITABLE or raised.filename is not None:
-            raise
-        error = unwritable_output(raised)  # the other files of a script have UserErrors of their own
+        if raised.filename is not None or raised.errno not in (*UNWRITABLE, errno.ENOENT):
+            raise  # the other files of a script have UserErrors of their own
+        if raised.errno == errno.ENOENT:  # of os.getcwd alone
+            error = UserError("the working directory was removed; go to one that is there")
+        else:
+            error = unwritable_output(raised)
     except MemoryError as raised:
         error = UserError(
             f"out of memory ({first_line(raised)}); free some, or take smaller batches; if an index has wrong lengths,"
@@ -55,8 +61,7 @@ def run(main: Callable[[], None]) -> None:
             " MS_DEV_GRAPH_KERNEL_FLAGS=--opt_level=0 in the environment goes without it"
         )
     try:
-        if sys.stdout:
-            sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot
+        sys.stdout.flush()  # Python itself does it later, and prints a trace if it cannot
     except OSError as raised:
         error = unwritable_output(raised)
     if error:

@@ -41,9 +41,14 @@ class WavHeader:
         """
         if self.size:
             return _is_no_length(self.size) and (size is None or self.size > size)
-        is_chunk = after[:4].isascii() and after[:4].decode("ascii").isprintable()
         end = len(self.content) + int.from_bytes(after[4:], "little")
-        return bool(after) and not (is_chunk and end <= self.whole)
+        return bool(after) and not (is_chunk_name(after[:4]) and end <= self.whole)
+
+    def as_riff(self) -> bytes:
+        """The same as a header of RIFF, which counts in 32 bits, without other chunks."""
+        form = struct.pack("<I", len(self.form)) + self.form
+        begin = b"WAVEfmt " + form + b"data" + struct.pack("<I", self.size)
+        return b"RIFF" + struct.pack("<I", len(begin) + self.size) + begin
 
     def completed(self, size: int) -> bytes:
         """A header of Wave64 for so many bytes of sound."""
@@ -87,6 +92,11 @@ def read_wav_header(read: Callable[[int], bytes]) -> tuple[bytes, WavHeader | No
         elif name == b"ds64" and size >= 16:
             sizes = struct.unpack("<QQ", inside[:16])
     return content, None
+
+
+def is_chunk_name(name: bytes) -> bool:
+    """Whether these bytes can be the name of a chunk."""
+    return name.isascii() and name.decode("ascii").isprintable()
 
 
 def _is_no_length(size: int) -> bool:

@@ -1,6 +1,7 @@
 """Recordings of any length, rate and format, and what separate.py makes of them.
 
 inputs      the recordings that are asked for: files, folders, patterns, standard input
+live_input  standard input as it comes
 offset      a live stream without its microphone's offset
 outputs     the files that are written for a recording, all or none, or a stream
 picture     waveforms and spectrograms of a recording and its estimates

@@ -17,11 +17,9 @@ import soundfile
 from tqdm import tqdm
 
 from common.audio import AudioInfo, checked_info, decode_open
-from common.audio_file import UNFINISHED, AudioFile
+from common.audio_file import AudioFile
 from common.errors import UserError
 from common.files import LONGEST_NAME, list_folder, temporary_folder
-from common.riff import read_wav_header
-from common.spliced import piped
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
@@ -82,7 +80,7 @@ def find_files(arguments: Iterable[str]) -> dict[str, str]:
             continue
         paths = [argument]
         if glob.has_magic(argument) and not os.path.lexists(argument):
-            paths = sorted(matching(argument))
+            paths = sorted(path for path in matching(argument) if not is_pipe(path))  # which may have no writer
             if not paths:
                 raise UserError(f"{argument}: no file is so named; correct the pattern")
         found |= {path: os.path.splitext(os.path.basename(path))[0] for path in paths}
@@ -239,7 +237,14 @@ def recording_from_standard_input(channel: int | str, copies: ExitStack) -> Reco
     Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
     name = "standard input"
-    return recording_from_file(copied(sys.stdin.fileno(), name, copies), [], None, channel, copies, name)
+    return recording_from_file(copied(standard_input(), name, copies), [], None, channel, copies, name)
+
+
+def standard_input() -> int:
+    """The descriptor of standard input. Raises UserError if it was closed at the start."""
+    if sys.stdin is None:
+        raise UserError("standard input: is closed; say what comes there, as in - < meeting.wav")
+    return sys.stdin.fileno()
 
 
 def copied(descriptor: int, name: str, copies: ExitStack) -> str:
@@ -254,27 +259,3 @@ def copied(descriptor: int, name: str, copies: ExitStack) -> str:
     except OSError as error:
         raise UserError(f"{name}: cannot be read, or copied to {folder} ({error})") from None
     return copy
-
-
-def open_standard_input() -> soundfile.SoundFile:
-    """Standard input as a soundfile.SoundFile, to read as it comes. Raises UserError if it is not wav.
-
-    Prints that its header was never completed, if so.
-    """
-    source = sys.stdin.fileno()
-
-    def read(size: int) -> bytes:
-        found = b""
-        while len(found) < size and (more := os.read(source, size - len(found))):
-            found += more
-        return found
-
-    try:
-        begin, header = read_wav_header(read)
-        after = read(8)
-        if header and header.is_unfinished(after):
-            print(f"standard input: {UNFINISHED}")
-            begin = header.completed(2**62)
-        return soundfile.SoundFile(piped(begin + after, source))
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"standard input: not wav, of the formats the one that can be piped ({error})") from None

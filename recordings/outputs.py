@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from common.audio import AudioInfo, as_steps, decode
-from common.errors import unwritable_output
+from common.errors import UserError, unwritable_output
 from common.files import make_folder, temporary_folder, whole_file, writing
 from recordings.inputs import BLOCK, Recording
 from recordings.resampling import at_rate
@@ -128,7 +128,9 @@ def new_wav(path: str, recording: Recording, signal: np.ndarray, subtype: str) -
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """Give standard output's bytes to write to. Raises UserError if it is full, or if what read it has ended."""
+    """Give standard output's bytes to write to. Raises UserError if it is full or closed, or what read it has ended."""
+    if sys.__stdout__ is None:
+        raise UserError("standard output: is closed; say where the estimates go, as in > speakers.wav")
     try:
         yield sys.__stdout__.buffer  # not of sys.stdout, which may be turned aside for what is said to a person
     except OSError as error:

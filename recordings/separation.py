@@ -14,12 +14,12 @@ from common.errors import UserError
 from network.in_numpy import NumpyNetwork
 from recordings.inputs import (
     Recording,
-    open_standard_input,
     recording_from_file,
     recording_from_standard_input,
     stretch_reader,
     unwritable,
 )
+from recordings.live_input import LiveInput
 from recordings.outputs import WaitingFile, WavStream, write_estimates
 from recordings.pieces import PieceFile, piece_length, separate_in_pieces
 from recordings.streaming import Streamer
@@ -138,7 +138,7 @@ def separate_stream(net: NumpyNetwork, chunk: float) -> None:
 
     Raises UserError if it is not wav of one channel at the network's rate, or has NaN or infinite samples.
     """
-    with open_standard_input() as source:
+    with LiveInput() as source:
         if source.samplerate != net.sample_rate or source.channels != 1:
             raise UserError(
                 f"standard input: {source.channels} channels at {source.samplerate} Hz, but --streaming takes one at"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common import audio_file
+from common import audio_file, audio_stream
 from common.audio import audio_info, decode, read_audio
 from common.errors import UserError
 
@@ -138,12 +138,69 @@ def test_ogg_streams_that_do_not_go_together_are_refused(tmp_path):
         audio_info(put(tmp_path, first + second, "given.ogg"), "mix")
 
 
-def test_flac_file_of_unknown_length(tmp_path):
-    """As encoders leave it that write to a pipe: STREAMINFO's 36 bits for the number of samples are zero."""
-    content = bytearray(encoded(tmp_path, noise(90000), "a.flac"))
-    content[21:26] = [content[21] & 0xF0, 0, 0, 0, 0]
+def with_total(content, frames):
+    """A FLAC file with this number in the 36 bits of STREAMINFO for its samples; 0 as encoders leave it in a pipe."""
+    return content[:21] + ((content[21] & 0xF0) << 32 | frames).to_bytes(5, "big") + content[26:]
+
+
+@pytest.mark.parametrize("frames", [0, 30000], ids=["unknown", "too few"])
+def test_flac_file_whose_header_does_not_know_its_length(tmp_path, frames):
+    content = with_total(encoded(tmp_path, noise(90000), "a.flac"), frames)
     found = whole(put(tmp_path, content, "given.flac"), 90000)
     np.testing.assert_array_equal(found, soundfile.read(tmp_path / "a.flac", dtype="float32")[0])
+
+
+@pytest.mark.parametrize("second", [None, 0], ids=["known", "unknown"])
+def test_joined_flac_files_are_read_whole(tmp_path, second):
+    """libsndfile reads the first of them."""
+    contents = [encoded(tmp_path, noise(40000, seed), f"{seed}.flac") for seed in range(3)]
+    if second is not None:
+        contents[1] = with_total(contents[1], second)
+    expected = [soundfile.read(tmp_path / f"{seed}.flac", dtype="float32")[0] for seed in range(3)]
+    found = whole(put(tmp_path, b"".join(contents), "given.flac"), 120000)
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_flac_file_whose_recording_was_ended(tmp_path):
+    """Its length is unknown, and its last frame incomplete: what can be decoded is read, and a note says so."""
+    content = with_total(encoded(tmp_path, noise(90000), "a.flac"), 0)[:-1000]
+    path = put(tmp_path, content, "given.flac")
+    info = audio_info(path)
+    assert 80000 < info.frames < 90000
+    assert info.note == "its end is missing, so that it is cut short"
+    expected = soundfile.read(tmp_path / "a.flac", dtype="float32")[0][: info.frames]
+    np.testing.assert_array_equal(whole(path, info.frames), expected)
+    half = len(content) // 2
+    with pytest.raises(UserError, match=r"given.flac: cannot be decoded"):
+        audio_info(put(tmp_path, content[:half] + bytes(100) + content[half:], "given.flac"))
+
+
+@pytest.mark.parametrize(("form", "where"), [("WAV", 40), ("AIFF", 42), ("AU", 8)])
+def test_what_follows_the_sound_that_an_old_header_tells_of_is_said(tmp_path, form, where):
+    """As of a recorder that was ended between two times that it put its header right."""
+    content = encoded(tmp_path, noise(8000), "a.audio", format=form, subtype="PCM_16")
+    assert audio_info(tmp_path / "a.audio").note == ""
+    order = "little" if form == "WAV" else "big"
+    size = int.from_bytes(content[where : where + 4], order) - 8000
+    path = put(tmp_path, content[:where] + size.to_bytes(4, order) + content[where + 4 :], "given.audio")
+    info = audio_info(path)
+    assert info.frames == 4000
+    assert info.note.startswith("more follows the sound that its header tells of, and is passed by")
+
+
+def test_ogg_pages_out_of_order_are_said(tmp_path):
+    content = encoded(tmp_path, noise(80000), "a.ogg", subtype="OPUS")
+    assert audio_info(tmp_path / "a.ogg").note == ""
+    pages = [b"OggS" + page for page in content.split(b"OggS")[1:]]
+    for changed in (
+        [*pages[:4], *pages[3:]],
+        [*pages[:3], pages[4], pages[3], *pages[5:]],
+        [*pages, noise(9).tobytes()],
+    ):
+        note = audio_info(put(tmp_path, b"".join(changed), "given.ogg")).note
+        assert note.startswith("its pages are not one after another"), note
+    note = audio_info(put(tmp_path, content[:-1] + bytes([content[-1] ^ 1]), "given.ogg")).note
+    assert note == "its last page is missing or damaged, so that it may be cut short"
 
 
 WITHOUT_SEEKING = [
@@ -159,12 +216,18 @@ WITHOUT_SEEKING = [
 def test_what_libsndfile_cannot_seek_in_is_read_in_sequence(tmp_path, form, subtype):
     path = str(tmp_path / "a.audio")
     soundfile.write(path, noise(70001), 8000, subtype, format=form)
-    with audio_file.InSequence(path) as file:
+    with audio_stream.InSequence(path) as file:
         expected = file.read(file.frames, dtype="float32")
     with audio_file.AudioFile(path) as file:
         for first, stop in ((0, 30000), (20000, 50000), (69000, 70001), (500, 700), (700, 700), (100, 70001)):
             np.testing.assert_array_equal(file.read(first, stop)[:, 0], expected[first:stop], err_msg=str(first))
     np.testing.assert_array_equal(decode(path, 66000, 66100), expected[66000:66100])
+
+
+def test_a_name_that_no_file_can_have_is_no_file():
+    """Such as an index may state."""
+    with pytest.raises(UserError, match=r"a\x00.wav: no such file"):
+        audio_info("a\0.wav")
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path):

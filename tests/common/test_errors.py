@@ -43,9 +43,19 @@ def test_a_full_disk_behind_standard_output_is_one_line(lines):
     assert done.stderr.count("\n") == 1
 
 
-def test_no_standard_output_at_all():
-    body = "sys.stdout = None\ndef main(): print('what was done')\nrun(main)"
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_no_standard_output_or_error_at_all(name):
+    body = f"sys.{name} = None\ndef main(): print('what was done', file=sys.{name}, flush=True)\nrun(main)"
     assert run_script(body).returncode == 0
+
+
+def test_a_working_directory_that_was_removed_is_one_line():
+    body = "import os, tempfile\ngone = tempfile.mkdtemp()\nos.chdir(gone)\nos.rmdir(gone)\n"
+    done = run_script(body + "run(lambda: os.path.realpath('any'))")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: the working directory was removed; go to one that is there\n",
+    )
 
 
 def test_another_file_that_cannot_be_opened_is_not_taken_for_it():

@@ -2,15 +2,19 @@
 
 import io
 import os
+import shlex
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import PATIENCE_SECONDS, ROOT
 from small_recordings import BandNet, tones, written
 
 from common.errors import UserError
-from recordings import inputs
+from recordings.live_input import LiveInput
 
 WORD = "standard input: its header was never completed, so it is read to its end"
 
@@ -87,12 +91,58 @@ def test_a_stream_is_read_to_its_end_with_a_word(give, capsys, size, subtype):
     content = as_bytes(mixture, subtype=subtype)
     give(content if size is None else with_length(content, size))
     found = []
-    with inputs.open_standard_input() as source:
+    with LiveInput() as source:
         assert (source.samplerate, source.channels) == (8000, 1)
         while len(samples := source.read(160)):
             found.append(samples)
     np.testing.assert_allclose(np.concatenate(found), mixture, atol=2**-15)
     assert (WORD in capsys.readouterr().out) == (size is not None)
+
+
+LONG, SHORT = (as_bytes(tones(samples, 8000).sum(0)) for samples in (8001, 5000))
+MORE = "standard input: more follows the sound that its header tells of, and is passed by\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "samples", "word"),
+    [
+        (LONG + SHORT, 8001, MORE),
+        (with_length(LONG, 8000), 4000, MORE),
+        (with_length(LONG, 16002) + b"LIST" + bytes(4), 8001, ""),
+        (LONG[:-2000], 7001, "standard input: cut short, 7001 samples came of the 8001 that its header promises\n"),
+        (as_bytes(tones(8001, 8000).sum(0), form="RF64"), 8001, ""),
+    ],
+    ids=["joined", "an old header", "a chunk", "cut", "RF64"],
+)
+def test_what_a_stream_has_besides_what_its_header_tells_is_said(give, capsys, content, samples, word):
+    give(content)
+    with LiveInput() as source:
+        found = 0
+        while read := len(source.read(160)):
+            found += read
+    assert (found, capsys.readouterr().out) == (samples, word)
+
+
+def test_a_stream_that_cannot_be_decoded_as_it_comes_is_one_line(give):
+    give(as_bytes(tones(80001, 8000).sum(0), form="MP3", subtype="MPEG_LAYER_III"))
+    with (
+        pytest.raises(UserError, match=r"standard input: cannot be decoded as it comes .*; pipe wav"),
+        LiveInput() as it,
+    ):
+        while len(it.read(160)):
+            pass
+
+
+@pytest.mark.parametrize("options", [[], ["--streaming"]])
+@pytest.mark.parametrize(("closed", "what"), [("<&-", "input"), ("< given.wav >&-", "output")])
+def test_a_standard_stream_that_is_closed_is_one_line(tmp_path, options, closed, what):
+    (tmp_path / "given.wav").write_bytes(SHORT)
+    command = shlex.join([sys.executable, os.path.join(ROOT, "separate.py"), *options, "-"])
+    done = subprocess.run(
+        f"{command} {closed}", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith(f"error: standard {what}: is closed")
 
 
 @pytest.mark.parametrize(("form", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")])
@@ -106,6 +156,14 @@ def test_what_cannot_be_separated_is_one_line(give, separated, content):
     give(content)
     with pytest.raises(UserError, match=r"standard input: [^\n]*$"):
         separated("--channel", "3")
+
+
+def test_a_pattern_passes_a_pipe_by(tmp_path, band_main):
+    """Which may have nobody who writes into it."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    soundfile.write(tmp_path / "file.wav", tones(800, 8000).sum(0), 8000)
+    band_main(tmp_path / "*.wav")
+    assert written(tmp_path) == ["file_s1.wav", "file_s2.wav"]
 
 
 def test_a_pipe_among_files_is_copied_first(tmp_path, band_main, capsys):
