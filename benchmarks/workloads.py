@@ -23,6 +23,7 @@ from evaluation.evaluator import evaluate, separated
 from model import ConvTasNet
 from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions, frame_count, parameter_count
+from network.precision import set_precision
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from recordings.inputs import output_paths
 from recordings.separation import separate_files
@@ -38,8 +39,8 @@ def serve(args: argparse.Namespace) -> None:
     """Be timed: print a line when warm, then run and time one round of `args.what` for each line of standard input.
 
     Args:
-        args: options of the groups "benchmark", "data", "network" and "device" of config.py; the length of a mixture
-            is the first of `args.seconds`.
+        args: options of the groups "benchmark", "data", "network", "device" and "precision" of config.py; the length
+            of a mixture is the first of `args.seconds`.
     """
     device = set_device(args.device_target, args.device_id)
     prepare = {
@@ -112,7 +113,8 @@ def evaluation(args: argparse.Namespace) -> Workload:
 def separation(args: argparse.Namespace) -> Workload:
     """What separate.py does with `args.batch` recordings of noise, one by one, from files to files."""
     net = make_network(args).set_train(False)
-    separates = NumpyNetwork.of(net) if ms.get_context("device_target") == "CPU" else net
+    in_numpy = ms.get_context("device_target") == "CPU" and args.amp_level == "O0"
+    separates = NumpyNetwork.of(net) if in_numpy else net
     folder = tempfile.TemporaryDirectory()
     files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
     second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
@@ -155,7 +157,9 @@ class NoiseIndex:
 
 def make_network(args: argparse.Namespace) -> ConvTasNet:
     """The network that the options ask for."""
-    return ConvTasNet(NetworkOptions.of(args), args.sample_rate)
+    net = ConvTasNet(NetworkOptions.of(args), args.sample_rate)
+    set_precision(net, args.amp_level, args.amp_type, ms.get_context("device_target"))
+    return net
 
 
 def mixture_samples(args: argparse.Namespace) -> int:
