@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Any
 
-from device import set_device
+from device import Network, set_device
 
 import mindspore as ms
 import numpy as np
@@ -99,7 +99,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
 
     They differ in length or, with "equal", are all as long as the others are on average.
     """
-    net = make_network(args).set_train(False)
+    net = network_to_separate(args)
     mean = mixture_samples(args)
     parts = np.ones(EVALUATED) if args.what == "equal" else np.linspace(0.5, 1.5, EVALUATED)  # of the mean
     lengths = mean * parts
@@ -112,9 +112,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
 
 def separation(args: argparse.Namespace) -> Workload:
     """What separate.py does with `args.batch` recordings of noise, one by one, from files to files."""
-    net = make_network(args).set_train(False)
-    in_numpy = ms.get_context("device_target") == "CPU" and args.amp_level == "O0"
-    separates = NumpyNetwork.of(net) if in_numpy else net
+    net = network_to_separate(args)
     folder = tempfile.TemporaryDirectory()
     files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
     second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
@@ -126,7 +124,7 @@ def separation(args: argparse.Namespace) -> Workload:
     def work():
         with redirect_stdout(sys.stderr):  # standard output is for what `serve` prints
             outputs = output_paths(files, folder.name, args.C, overwrite=True)
-            separate_files(separates, outputs, channel=1, encoding=None)
+            separate_files(net, outputs, channel=1, encoding=None)
 
     return work, {"parameters": parameter_count(net)}
 
@@ -160,6 +158,13 @@ def make_network(args: argparse.Namespace) -> ConvTasNet:
     net = ConvTasNet(NetworkOptions.of(args), args.sample_rate)
     set_precision(net, args.amp_level, args.amp_type, ms.get_context("device_target"))
     return net
+
+
+def network_to_separate(args: argparse.Namespace) -> Network:
+    """The same, in the form in which `device.load_to_separate` gives it."""
+    net = make_network(args).set_train(False)
+    in_numpy = ms.get_context("device_target") == "CPU" and args.amp_level == "O0"
+    return NumpyNetwork.of(net) if in_numpy else net
 
 
 def mixture_samples(args: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ import soundfile
 
 from benchmarks import workloads
 from common.command_line import parse
+from model import ConvTasNet
+from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions
 
 GROUPS = ("benchmark", "data", "network", "precision")
@@ -67,3 +69,10 @@ def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypa
     work, facts = workloads.separation(args)
     work()
     assert found == [10000, 10000] and facts["parameters"] > 0
+
+
+def test_what_separates_is_what_evaluate_and_separate_have(device, monkeypatch):
+    monkeypatch.setattr(workloads, "set_precision", lambda *arguments: None)
+    for options, kind in (([], NumpyNetwork), (["--amp_level", "O2", "--amp_type", "bfloat16"], ConvTasNet)):
+        args = parse("", *GROUPS, argv=[*SIZES, "--what", "evaluate", *options])
+        assert isinstance(workloads.network_to_separate(args), kind)
