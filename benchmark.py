@@ -2,6 +2,7 @@
 
     python benchmark.py --what step --seconds 1 2 4 8
     python benchmark.py --what forward --peer PEER.py --peer_python PEER_VENV/bin/python --results speed.jsonl
+    python benchmark.py --what step --amp_level O2 --amp_type bfloat16      # in turn with the same in float32
     python benchmark.py --what products         # the forward pass, and the matrix products in it on their own
     python benchmark.py --what evaluate         # what the metrics add to separating 100 mixtures
     python benchmark.py --what equal            # mixtures of 100 lengths, and of one
@@ -36,7 +37,6 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -50,19 +50,20 @@ from benchmarks.tables import print_chunks, print_formats, print_lines, print_ro
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import temporary_folder
-from config import DEVICE, NETWORK
-from network.options import NetworkOptions
+from common.processor import processor_facts
+from config import DEVICE, NETWORK, PRECISION
+from network.options import NetworkOptions, check_precision
 
 # What brings MindSpore is imported where it is needed: the peak memory that the system reports for a process is never
 # below what the process that started it had then.
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
 RECORDED_OPTIONS = ("engine", "batch", "seconds", "chunk", "sample_rate", "rounds", "warmup", "num_workers")
-RECORDED_OPTIONS += ("device_target", *NETWORK)
+RECORDED_OPTIONS += ("device_target", *PRECISION, *NETWORK)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(__doc__, "benchmark", "data", "network", "device", argv=argv)
+    args = parse(__doc__, "benchmark", "data", "network", "device", "precision", argv=argv)
     if args.chart:
         draw_chart(args.results, args.chart)
         return
@@ -103,6 +104,9 @@ def check_options(args: argparse.Namespace) -> None:
         raise UserError("--serve: does not time the input pipeline; leave it out for --what data")
     if args.what == "data" and args.rounds < 2:
         raise UserError(f"--rounds {args.rounds}: --what data reads 2 epochs at least, to compare their memory")
+    check_precision(args.amp_level, args.amp_type)
+    if args.amp_level != "O0" and args.what in ("products", "stream", "start", "data"):
+        raise UserError(f"--amp_level {args.amp_level}: --what {args.what} is timed in float32; leave it out")
     check_peer(args)
     if args.results:
         append_line(args.results)
@@ -122,7 +126,7 @@ def check_peer(args: argparse.Namespace) -> None:
         raise UserError(f"--peer {args.peer}: no such file; give the peer's program")
     if args.peer_python and not shutil.which(args.peer_python):
         raise UserError(f"--peer_python {args.peer_python}: no such program; give the Python that has the peer's needs")
-    for name, option in NETWORK.items():
+    for name, option in (NETWORK | PRECISION).items():
         if name not in PEER_LETTERS and getattr(args, name) != option["default"]:
             raise UserError(
                 f"--{name} {getattr(args, name)}: the peer has {option['default']} only; leave --{name} out, or --peer"
@@ -140,7 +144,8 @@ def append_line(path: str, line: str | None = None) -> None:
 
 def machine(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on: processor, cores and versions."""
-    facts = {"cpu": processor(), "cores": os.cpu_count(), "system": platform.system()}
+    name = processor_facts().get("model name") or platform.processor() or platform.machine()
+    facts = {"cpu": name, "cores": os.cpu_count(), "system": platform.system()}
     facts |= {"python": platform.python_version()} | {name: version(name) for name in ("mindspore", "numpy")}
     if args.peer:
         question = [args.peer_python or sys.executable, "-c", "import torch; print(torch.__version__)"]
@@ -149,18 +154,11 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     return facts
 
 
-def processor() -> str:
-    """The processor's model, as far as the system names it."""
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def own_command(args: argparse.Namespace, what: str, seconds: float) -> list[str]:
     """The command that times `what` here, at this length."""
-    options = [f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", "chunk", *NETWORK)]
+    options = [
+        f"--{name}={getattr(args, name)}" for name in ("batch", "sample_rate", "warmup", "chunk", *NETWORK, *PRECISION)
+    ]
     options += [f"--{name}={getattr(args, name)}" for name in DEVICE if getattr(args, name) is not None]
     script = os.path.abspath(__file__)
     return [sys.executable, script, "--serve", f"--what={what}", f"--seconds={seconds}", *options]
@@ -182,6 +180,9 @@ def commands(args: argparse.Namespace, seconds: float) -> dict[str, list[str]]:
     parties = {"ours": own_command(args, args.what, seconds)}
     if args.peer:
         parties["peer"] = peer_command(args, seconds)
+    elif args.amp_level != "O0":
+        whole = {name: option["default"] for name, option in PRECISION.items()}
+        parties["in float32"] = own_command(argparse.Namespace(**vars(args) | whole), args.what, seconds)
     return parties
 
 

@@ -42,10 +42,19 @@ NETWORK = {
 }
 
 DEVICE = {
-    "device_target": dict(
-        choices=("Ascend", "GPU", "CPU"), default=None, help="where to compute; default: the best that MindSpore finds"
-    ),
+    "device_target": dict(choices=("Ascend", "GPU", "CPU"), default=None, help="where to compute; default: the best"),
     "device_id": dict(type=int, default=None, help="number of the card; default: the environment's DEVICE_ID, or 0"),
+}
+
+PRECISION = {
+    "amp_level": dict(
+        choices=("O0", "O2", "O3"),
+        default="O0",
+        help="O0: all in float32; O2: the separator's matrix products in --amp_type; O3, on a CPU also O2: all of them",
+    ),
+    "amp_type": dict(
+        choices=("float16", "bfloat16"), default="float16", help="of --amp_level; on a CPU bfloat16 alone"
+    ),
 }
 
 DATA = {
@@ -111,13 +120,7 @@ TRAINING = {
         type=float, default=0.0, help="keep of a moving average of the weights at a step, such as 0.999; 0: no average"
     ),
     "average_best": dict(type=int, default=0, help="average the weights of so many best epochs at the end; 0: do not"),
-    "amp_level": dict(
-        choices=("O0", "O2", "O3"),
-        default="O0",
-        help="O0: all in float32; O2: the separator's matrix products in --amp_type; O3: the encoder's and decoder's"
-        " too",
-    ),
-    "amp_type": dict(choices=("float16", "bfloat16"), default="float16", help="half precision of --amp_level"),
+    **PRECISION,
     "max_bad_steps": dict(
         type=int,
         default=20,
@@ -148,10 +151,7 @@ TRAINING = {
 }
 
 MODEL_FILE = {
-    "model_path": dict(
-        default=None,
-        help="checkpoint written by train.py or convert.py; default: one of checkpoints/, which is printed",
-    )
+    "model_path": dict(default=None, help="checkpoint of train.py or convert.py; default: one of checkpoints/, printed")
 }
 
 EVALUATION = {
@@ -293,7 +293,7 @@ BENCHMARK = {
 }
 
 GROUPS = dict(
-    network=NETWORK, device=DEVICE, data=DATA, training_data=TRAINING_DATA, training=TRAINING,
+    network=NETWORK, device=DEVICE, precision=PRECISION, data=DATA, training_data=TRAINING_DATA, training=TRAINING,
     model_file=MODEL_FILE, evaluation=EVALUATION, separation=SEPARATION, export=EXPORT, exported_file=EXPORTED_FILE,
     inference=INFERENCE, inference_result=INFERENCE_RESULT, conversion=CONVERSION, publication=PUBLICATION,
     preparation=PREPARATION, corpus=CORPUS, benchmark=BENCHMARK,

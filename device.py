@@ -13,18 +13,17 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Union
 
+from common.processor import processor_can
+
 # MindSpore computes its matrix products in OpenMP's threads and everything else in threads of its own. OpenMP's would
 # spin for some milliseconds after each product, on the cores that the others wait for: a forward pass on two cores
 # takes 1.1 s with that and 0.65 s without.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # numpy 1.26 does not know processors that are younger than it, and computes their matrix products as on one of 2004: in
 # four times the time. So it is told by what the processor can do.
-if "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
-    with open("/proc/cpuinfo") as _file:
-        _can = set(next((line for line in _file if line.startswith("flags")), "").split())
-    if {"avx2", "fma"} <= _can:
-        _newer = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= _can
-        os.environ["OPENBLAS_CORETYPE"] = "SkylakeX" if _newer else "Haswell"
+if "OPENBLAS_CORETYPE" not in os.environ and processor_can("avx2", "fma"):
+    _newer = processor_can("avx512f", "avx512bw", "avx512dq", "avx512vl")
+    os.environ["OPENBLAS_CORETYPE"] = "SkylakeX" if _newer else "Haswell"
 
 import numpy as np
 
@@ -92,26 +91,45 @@ def best_device() -> str:
 
 
 def load_to_separate(
-    path: str | os.PathLike, device_target: str | None = None, device_id: int | None = None
+    path: str | os.PathLike,
+    device_target: str | None = None,
+    device_id: int | None = None,
+    amp_level: str = "O0",
+    amp_type: str = "float16",
 ) -> tuple[Network, str]:
-    """Build what separates: on an accelerator a graph; on a CPU, where that is no faster and takes long to compile,
-    plain numpy, for which MindSpore is not even imported.
+    """Build what separates. On a CPU that is plain numpy, for which MindSpore is not even imported: a graph is no
+    faster and takes long to compile. It is a graph on an accelerator, and on a CPU that is to multiply in bfloat16,
+    which numpy has not.
 
     Args:
         path: of a checkpoint.
         device_target, device_id: as for `set_device`.
+        amp_level, amp_type: as for `precision.set_precision`.
 
-    Returns the network and the device's name. Raises UserError as `set_device` and `model.load_model` do.
+    Returns the network, and the device's name with the precision, if that is half. Raises UserError as `set_device`,
+    `model.load_model` and `precision.set_precision` do.
     """
     device = device_target or best_device()
-    if device == "CPU":
+    if device == "CPU" and not _halves_on_cpu(amp_level, amp_type):
         from network.in_numpy import load_in_numpy  # which the network's own modules do not need
 
         return load_in_numpy(path), device
     set_device(device, device_id)
     from model import load_model  # as above
+    from network.precision import set_precision
 
-    return load_model(path), device
+    net = load_model(path)
+    set_precision(net, amp_level, amp_type, device)
+    return net, device if amp_level == "O0" else f"{device} in {amp_type}"
+
+
+def _halves_on_cpu(level: str, half: str) -> bool:
+    """`precision.halves_on_cpu`, without MindSpore where nothing is halved."""
+    if level == "O0":
+        return False
+    from network.precision import halves_on_cpu
+
+    return halves_on_cpu(level, half)
 
 
 @cache

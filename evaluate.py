@@ -33,17 +33,19 @@ from evaluation.evaluator import evaluate
 from evaluation.metrics import require_metrics
 from evaluation.summary import facts_of, print_summary, scored_mixtures, summarize, write_csv, write_summary
 from network.checkpoint import path_or_shipped
-from network.options import parameter_count
+from network.options import check_precision, parameter_count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(__doc__, "model_file", "evaluation", "device", argv=argv)
+    args = parse(__doc__, "model_file", "evaluation", "device", "precision", argv=argv)
     require_positive(args, "batch_size", "num_workers")
     make_folder(args.out_dir)
     if not os.access(args.out_dir, os.W_OK):
         raise UserError(f"--out_dir {args.out_dir}: cannot be written to; choose another folder")
+    check_precision(args.amp_level, args.amp_type)
     args.model_path = path_or_shipped(args.model_path)
-    net, device = load_to_separate(args.model_path, args.device_target, args.device_id)
+    precision = args.amp_level, args.amp_type
+    net, device = load_to_separate(args.model_path, args.device_target, args.device_id, *precision)
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)

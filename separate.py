@@ -37,6 +37,7 @@ from common.errors import UserError, run
 from config import SEPARATION
 from network.checkpoint import path_or_shipped
 from network.in_numpy import load_in_numpy
+from network.options import check_precision
 from recordings.inputs import STANDARD_STREAM, find_files, output_paths
 from recordings.pieces import piece_length, separate_in_pieces
 from recordings.resampling import at_rate
@@ -44,7 +45,7 @@ from recordings.separation import separate_files, separate_standard_input, separ
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(__doc__, "model_file", "separation", "device", argv=argv)
+    args = parse(__doc__, "model_file", "separation", "device", "precision", argv=argv)
     check_options(args)
     channel = "mix" if args.channel == "mix" else int(args.channel)
     if args.files == [STANDARD_STREAM]:
@@ -77,6 +78,9 @@ def check_options(args: Namespace) -> None:
     if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:
         raise UserError(f"--chunk {args.chunk:g}: only --streaming uses it; add that, or leave it out")
     require_positive(args, "chunk")
+    check_precision(args.amp_level, args.amp_type)
+    if args.streaming and args.amp_level != "O0":
+        raise UserError(f"--amp_level {args.amp_level}: plain numpy separates a stream, all in float32; leave it out")
 
 
 def load_network(args: Namespace) -> Network:
@@ -84,7 +88,7 @@ def load_network(args: Namespace) -> Network:
     path = path_or_shipped(args.model_path, causal=args.streaming)
     if args.streaming:
         return load_in_numpy(path)
-    return load_to_separate(path, args.device_target, args.device_id)[0]
+    return load_to_separate(path, args.device_target, args.device_id, args.amp_level, args.amp_type)[0]
 
 
 def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:

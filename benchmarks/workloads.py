@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Any
 
-from device import set_device
+from device import Network, set_device
 
 import mindspore as ms
 import numpy as np
@@ -23,6 +23,7 @@ from evaluation.evaluator import evaluate, separated
 from model import ConvTasNet
 from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions, frame_count, parameter_count
+from network.precision import set_precision
 from network_define import NetWithLoss, TrainingStep, make_optimizer
 from recordings.inputs import output_paths
 from recordings.separation import separate_files
@@ -38,8 +39,8 @@ def serve(args: argparse.Namespace) -> None:
     """Be timed: print a line when warm, then run and time one round of `args.what` for each line of standard input.
 
     Args:
-        args: options of the groups "benchmark", "data", "network" and "device" of config.py; the length of a mixture
-            is the first of `args.seconds`.
+        args: options of the groups "benchmark", "data", "network", "device" and "precision" of config.py; the length
+            of a mixture is the first of `args.seconds`.
     """
     device = set_device(args.device_target, args.device_id)
     prepare = {
@@ -98,7 +99,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
 
     They differ in length or, with "equal", are all as long as the others are on average.
     """
-    net = make_network(args).set_train(False)
+    net = network_to_separate(args)
     mean = mixture_samples(args)
     parts = np.ones(EVALUATED) if args.what == "equal" else np.linspace(0.5, 1.5, EVALUATED)  # of the mean
     lengths = mean * parts
@@ -111,8 +112,7 @@ def evaluation(args: argparse.Namespace) -> Workload:
 
 def separation(args: argparse.Namespace) -> Workload:
     """What separate.py does with `args.batch` recordings of noise, one by one, from files to files."""
-    net = make_network(args).set_train(False)
-    separates = NumpyNetwork.of(net) if ms.get_context("device_target") == "CPU" else net
+    net = network_to_separate(args)
     folder = tempfile.TemporaryDirectory()
     files = {os.path.join(folder.name, f"{number}.wav"): str(number) for number in range(args.batch)}
     second = 0.1 * np.random.default_rng(0).standard_normal(args.sample_rate, np.float32)
@@ -124,7 +124,7 @@ def separation(args: argparse.Namespace) -> Workload:
     def work():
         with redirect_stdout(sys.stderr):  # standard output is for what `serve` prints
             outputs = output_paths(files, folder.name, args.C, overwrite=True)
-            separate_files(separates, outputs, channel=1, encoding=None)
+            separate_files(net, outputs, channel=1, encoding=None)
 
     return work, {"parameters": parameter_count(net)}
 
@@ -155,7 +155,16 @@ class NoiseIndex:
 
 def make_network(args: argparse.Namespace) -> ConvTasNet:
     """The network that the options ask for."""
-    return ConvTasNet(NetworkOptions.of(args), args.sample_rate)
+    net = ConvTasNet(NetworkOptions.of(args), args.sample_rate)
+    set_precision(net, args.amp_level, args.amp_type, ms.get_context("device_target"))
+    return net
+
+
+def network_to_separate(args: argparse.Namespace) -> Network:
+    """The same, in the form in which `device.load_to_separate` gives it."""
+    net = make_network(args).set_train(False)
+    in_numpy = ms.get_context("device_target") == "CPU" and args.amp_level == "O0"
+    return NumpyNetwork.of(net) if in_numpy else net
 
 
 def mixture_samples(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ mpeg          the frames of an mp3 file, counted
 numbers       division that rounds up
 ogg           the streams of an Ogg file, one after another
 parallel      work for all cores in processes, and for many files in threads
+processor     what Linux says of this machine's processor
 riff          the headers of wav files that were never completed
 signals       Ctrl-C and kill end a script at once, in one line and with nothing left
 spliced       bytes and stretches of a file, as one file or through a pipe

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.numbers import ceil_div
-from config import NETWORK
+from config import NETWORK, PRECISION
 
 EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
 BATCH_NORM_EPSILON = 1e-5
@@ -119,6 +119,12 @@ class NetworkOptions:
         Raises TypeError, ValueError or RecursionError if it is of another kind, UserError if they cannot be honoured.
         """
         return cls(**json.loads(text))
+
+
+def check_precision(amp_level: str, amp_type: str) -> None:
+    """Raise UserError where the one option makes no sense without the other."""
+    if amp_level == "O0" and amp_type != PRECISION["amp_type"]["default"]:
+        raise UserError(f"--amp_type {amp_type}: only --amp_level O2 and O3 use it; add one, or leave it out")
 
 
 def parameter_count(net: Any) -> int:

@@ -4,10 +4,14 @@ Matrix products are most of the work and lose least by it. What is between them,
 stay in float32, and so do the weights that the optimiser moves.
 """
 
+import os
+import sys
+
 import mindspore as ms
 from mindspore import nn
 
 from common.errors import UserError
+from common.processor import processor_can
 from network.layers import PointwiseConv
 
 
@@ -31,13 +35,35 @@ def set_precision(net: nn.Cell, level: str, half: str, device: str) -> None:
         half: "float16" or "bfloat16".
         device: what `device.set_device` returned.
 
-    Raises UserError if the device has no such products.
+    Call it before any network computes. Raises UserError if the device has no such products.
+    """
+    if device == "CPU":
+        halves_on_cpu(level, half)
+    elif level != "O0":
+        halve_products(net, level, getattr(ms, half))
+
+
+def halves_on_cpu(level: str, half: str) -> bool:
+    """Have MindSpore multiply in half precision on a CPU, where the processor can; the arguments are `set_precision`'s.
+
+    A processor with AMX multiplies float32 numbers that it has rounded to bfloat16, and adds the products up in
+    float32. oneDNN, which computes MindSpore's products, does so for all of a process that are not tiny, whatever the
+    level, if the environment asks for it at the first of them: call this before any network computes.
+
+    Returns whether it will. Where the processor has no AMX it prints a line. Raises UserError for float16.
     """
     if level == "O0":
-        return
-    if device == "CPU":
-        raise UserError(f"--amp_level {level}: MindSpore's CPU has no matrix products in {half}; leave it out")
-    halve_products(net, level, getattr(ms, half))
+        return False
+    if half != "bfloat16":
+        raise UserError(
+            f"--amp_level {level}: MindSpore's CPU has no matrix products in {half}; take --amp_type bfloat16, or leave"
+            " both out"
+        )
+    if not processor_can("amx_bf16"):
+        print(f"--amp_type {half}: this processor has no AMX to multiply in it; all stays in float32", file=sys.stderr)
+        return False
+    os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"
+    return True
 
 
 def halve_products(net: nn.Cell, level: str, half: ms.Type) -> None:

@@ -12,6 +12,7 @@ from conftest import PATIENCE_SECONDS
 
 import benchmark
 from benchmarks import pipeline
+from common.command_line import parse
 from common.errors import UserError
 
 SCRIPT = benchmark.__file__
@@ -142,6 +143,15 @@ def test_recordings_are_separated_from_files_to_files(capsys):
     assert len(ours["rounds"]) == 3 and ours["real_time_factor"] == pytest.approx(ours["median"] / (2 * 0.1))
 
 
+def test_half_precision_is_timed_in_turn_with_float32():
+    options = [*TINY, "--what", "step", "--amp_level", "O2", "--amp_type", "bfloat16"]
+    args = parse("", "benchmark", "data", "network", "device", "precision", argv=options)
+    (_, half), (name, whole) = benchmark.commands(args, 0.1).items()
+    assert name == "in float32" and {"--what=step", "--amp_level=O2", "--amp_type=bfloat16"} < set(half)
+    differing = ("level=O0", "level=O2", "type=float16", "type=bfloat16")
+    assert set(whole) ^ set(half) == {f"--amp_{each}" for each in differing}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -151,6 +161,9 @@ def test_recordings_are_separated_from_files_to_files(capsys):
         (["--peer", SCRIPT, "--Sc", "8"], "--Sc 8: the peer has 0 only"),
         (["--peer", SCRIPT, "--causal", "1", "--norm_type", "cLN"], "the peer has"),
         (["--peer", SCRIPT, "--what", "products"], "--what products: is not compared with a peer"),
+        (["--peer", SCRIPT, "--amp_level", "O2"], "--amp_level O2: the peer has O0 only"),
+        (["--amp_type", "bfloat16"], "--amp_type bfloat16: only --amp_level O2 and O3 use it"),
+        (["--what", "stream", "--amp_level", "O2"], "--amp_level O2: --what stream is timed in float32"),
         (["--engine", "compile"], "--engine: they are for a peer"),
         (["--batch", "0"], "--batch 0: must be above 0"),
         (["--rounds", "0"], "--rounds 0: must be above 0"),

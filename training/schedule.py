@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from common.command_line import require_positive
 from common.errors import UserError
 from config import TRAINING
+from network.options import check_precision
 
 
 def check_training(args: argparse.Namespace) -> None:
@@ -38,8 +39,7 @@ def check_training(args: argparse.Namespace) -> None:
         )
     if args.schedule != "halve" and args.patience != TRAINING["patience"]["default"]:
         raise UserError(f"--patience {args.patience}: only --schedule halve uses it; add that, or leave it out")
-    if args.amp_level == "O0" and args.amp_type != TRAINING["amp_type"]["default"]:
-        raise UserError(f"--amp_type {args.amp_type}: only --amp_level O2 and O3 use it; add one, or leave it out")
+    check_precision(args.amp_level, args.amp_type)
     if args.schedule == "halve" and 0 < args.early_stop <= args.patience:
         raise UserError(
             f"--early_stop {args.early_stop}: ends training before --patience {args.patience} can halve the learning"

@@ -7,8 +7,11 @@ import soundfile
 
 from benchmarks import workloads
 from common.command_line import parse
+from model import ConvTasNet
+from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions
 
+GROUPS = ("benchmark", "data", "network", "precision")
 SIZES = ["--N", "16", "--L", "8", "--B", "8", "--H", "16", "--X", "2", "--R", "1"]
 
 
@@ -44,7 +47,9 @@ def test_products_are_those_of_the_forward_pass(device, Sc):
 
 
 def test_noise_is_what_training_takes():
-    args = parse("", "benchmark", "data", "network", argv=["--seconds", "0.25", "--batch", "3", "--C", "3"])
+    args = parse(
+        "", "benchmark", "data", "network", "precision", argv=["--seconds", "0.25", "--batch", "3", "--C", "3"]
+    )
     mixture, lengths, sources = (column.asnumpy() for column in workloads.noise_batch(args))
     assert mixture.shape == (3, 2000) and sources.shape == (3, 3, 2000) and lengths.tolist() == [2000] * 3
     np.testing.assert_allclose(mixture, sources.sum(1), atol=1e-6)
@@ -52,7 +57,9 @@ def test_noise_is_what_training_takes():
 
 
 def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypatch):
-    args = parse("", "benchmark", "data", "network", argv=[*SIZES, "--what", "separate", "--seconds", "1.25"])
+    args = parse(
+        "", "benchmark", "data", "network", "precision", argv=[*SIZES, "--what", "separate", "--seconds", "1.25"]
+    )
     found = []
     monkeypatch.setattr(
         workloads,
@@ -62,3 +69,10 @@ def test_the_recordings_that_are_separated_are_as_long_as_asked(device, monkeypa
     work, facts = workloads.separation(args)
     work()
     assert found == [10000, 10000] and facts["parameters"] > 0
+
+
+def test_what_separates_is_what_evaluate_and_separate_have(device, monkeypatch):
+    monkeypatch.setattr(workloads, "set_precision", lambda *arguments: None)
+    for options, kind in (([], NumpyNetwork), (["--amp_level", "O2", "--amp_type", "bfloat16"], ConvTasNet)):
+        args = parse("", *GROUPS, argv=[*SIZES, "--what", "evaluate", *options])
+        assert isinstance(workloads.network_to_separate(args), kind)

@@ -1,4 +1,7 @@
-"""network/precision.py: which products are halved. The CPU has none in half precision: float64 stands in for it."""
+"""network/precision.py: which products are halved. The CPU has none of its own: float64 stands in for it.
+
+tests/network/test_precision_on_cpu.py has what a CPU does instead.
+"""
 
 import mindspore as ms
 import numpy as np

@@ -209,3 +209,8 @@ def test_an_output_that_nobody_reads_on_is_one_line(checkpoint, options, tmp_pat
 def test_options_that_do_not_go_together(options):
     with pytest.raises(UserError):
         separate.main([*options, "--model_path", "any", "--device_target", "CPU"])
+
+
+def test_a_stream_has_no_half_precision():
+    with pytest.raises(UserError, match=r"^--amp_level O2: plain numpy separates a stream"):
+        separate.main(["--streaming", "-", "--amp_level", "O2", "--amp_type", "bfloat16"])
