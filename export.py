@@ -6,8 +6,8 @@
 
 The file takes mixtures [batch_size, T] float32 and gives their estimates [batch_size, C, T]. T is `length`, or with
 "any" whatever it is given. MINDIR is run by MindSpore and MindSpore Lite, ONNX by ONNX Runtime (an extra that only this
-format needs). A file gets its name once it has been loaded again and gave what the network gives; beside it stands a
-JSON file of that name and .json:
+format needs). A file gets its name once it has been loaded again and gave what the network gives, on the CPU in plain
+numpy; beside it stands a JSON file of that name and .json:
 
     format          MINDIR or ONNX
     sha256          of the file
@@ -43,6 +43,7 @@ from common.errors import UserError, first_line, run
 from common.files import checksum, temporary_folder, whole_file
 from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
+from network.in_numpy import NumpyNetwork
 
 ENDINGS = {"MINDIR": ".mindir", "ONNX": ".onnx"}
 TOLERANCE = 1e-4  # of the largest sample
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = target(args.file_name, args.file_format)
     if args.file_format == "ONNX":
         require_onnxruntime()
-    set_device(args.device_target, args.device_id)
+    device = set_device(args.device_target, args.device_id)
     args.model_path = path_or_shipped(args.model_path)
     net = load_model(args.model_path)
     length = parse_length(args.length, net.sample_rate)
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(
             "--length any: MindSpore writes ONNX for one length only; name it, or take --file_format MINDIR"
         )
-    difference = export(net, path, args.file_format, args.batch_size, length, args.model_path)
+    difference = export(net, path, args.file_format, args.batch_size, length, args.model_path, device)
     print(
         f"{path}: {args.file_format} of {os.path.getsize(path) / 1e6:.2f} MB for mixtures"
         f" [{args.batch_size}, {length or 'any length'}]; differs from the network by {difference:.1e} of the largest"
@@ -111,7 +112,15 @@ def require_onnxruntime() -> None:
         raise UserError("--file_format ONNX: the file is checked with ONNX Runtime; pip install onnxruntime") from None
 
 
-def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length: int | None, checkpoint: str) -> float:
+def export(
+    net: ConvTasNet,
+    path: str,
+    file_format: str,
+    batch_size: int,
+    length: int | None,
+    checkpoint: str,
+    device: str,
+) -> float:
     """Write a network to a file, and a description beside it (see above): whole and checked, or not at all.
 
     Args:
@@ -121,6 +130,7 @@ def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length
         batch_size: mixtures M that the file takes at once.
         length: their samples T; None, of MINDIR only, for any.
         checkpoint: the network's own file.
+        device: what `device.set_device` returned.
 
     Returns the largest difference between the file's output and the network's, as a part of the network's largest
     sample. Raises UserError if that is above 1e-4, or if the network cannot be written.
@@ -131,7 +141,8 @@ def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length
         with temporary_folder() as folder:
             written = os.path.join(folder, f"network{ENDINGS[file_format]}")
             write(net, written, ms.Tensor(shape=[batch_size, length], dtype=ms.float32))
-            difference = largest_difference(net, compute(written), batch_size, length)
+            mixtures = noise(batch_size, length, net.sample_rate)
+            difference = largest_difference(compute(written), computation(net, device), mixtures)
             if not difference <= TOLERANCE:  # a NaN is a failure too
                 raise UserError(f"{path}: not written, since it would differ from the network by {difference:.1e}")
             facts = {
@@ -154,20 +165,27 @@ def export(net: ConvTasNet, path: str, file_format: str, batch_size: int, length
     return difference
 
 
-def largest_difference(net: ConvTasNet, compute: Computation, batch_size: int, length: int | None) -> float:
-    """The largest `relative_difference` for noise of the file's length, or of several where it takes any.
-
-    Args:
-        net: the network.
-        compute: the same network, loaded from the file.
-        batch_size: M.
-        length: T, or None.
-    """
+def noise(batch_size: int, length: int | None, sample_rate: int) -> list[np.ndarray]:
+    """Mixtures [M, T] to try a file with: one of its length, or several where it takes any."""
     random = np.random.default_rng(0)
-    lengths = [length] if length else [round(seconds * net.sample_rate) for seconds in TRIED_SECONDS]
-    mixtures = [random.standard_normal((batch_size, samples)).astype(np.float32) for samples in lengths]
-    differences = [relative_difference(compute(mixture), net(ms.Tensor(mixture)).asnumpy()) for mixture in mixtures]
-    return float(np.max(differences))  # of NaN and a number NaN
+    lengths = [length] if length else [round(seconds * sample_rate) for seconds in TRIED_SECONDS]
+    return [random.standard_normal((batch_size, samples)).astype(np.float32) for samples in lengths]
+
+
+def computation(net: ConvTasNet, device: str) -> Computation:
+    """What a file is held to. On the CPU plain numpy, which compiles nothing and shares only the weights with the file.
+
+    Other devices round their products otherwise than numpy; there it is the network's own graph.
+    """
+    if device != "CPU":
+        return lambda mixtures: net(ms.Tensor(mixtures)).asnumpy()
+    in_numpy = NumpyNetwork.of(net)
+    return lambda mixtures: np.stack([in_numpy(mixture) for mixture in mixtures])
+
+
+def largest_difference(found: Computation, expected: Computation, mixtures: Sequence[np.ndarray]) -> float:
+    """The largest `relative_difference` of two computations for mixtures [M, T]; NaN if one of them is."""
+    return float(np.max([relative_difference(found(mixture), expected(mixture)) for mixture in mixtures]))
 
 
 def write_mindir(net: ConvTasNet, path: str, mixture: ms.Tensor) -> None:

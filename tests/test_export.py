@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -117,7 +118,8 @@ def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, damage):
         "MINDIR",
         (lambda net, path, mixture: Path(path).touch(), lambda path: lambda mixture: damage(ONES)),
     )
-    monkeypatch.setattr(script, "load_model", lambda path: FixedNet())
+    monkeypatch.setattr(script, "load_model", lambda path: SimpleNamespace(sample_rate=8000))
+    monkeypatch.setattr(script, "computation", lambda net, device: lambda mixture: ONES)
     (tmp_path / "net.mindir").write_text("an earlier one")
     assert "net.mindir: " in refused(arguments("any.ckpt", tmp_path / "net", "--length", "0.1"))
     assert [file.name for file in tmp_path.iterdir()] == ["net.mindir"]
@@ -127,13 +129,19 @@ def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, damage):
 ONES = np.ones((1, 2, 800), np.float32)
 
 
-class FixedNet:
-    """A network whose estimates are all ones."""
+def test_file_is_checked_without_compiling_the_network_again(checkpoints, tmp_path, monkeypatch):
+    """On the CPU, where numpy gives what the file must; elsewhere the network's own graph does."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(ConvTasNet, "__call__", lambda *_: pytest.fail("compiles the network"))
+    script.main(arguments(checkpoints["skip"], tmp_path / "net", "--length", "0.1", "--file_format", "ONNX"))
+    assert (tmp_path / "net.onnx").exists()
 
-    sample_rate = 8000
 
-    def __call__(self, mixture):
-        return ms.Tensor(ONES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_files_are_held_to_is_the_same_in_numpy_and_in_the_graph(checkpoints, name, pynative):
+    net = load_model(checkpoints[name])
+    found, expected = (script.computation(net, device)(noise(2, 800)) for device in ("CPU", "Ascend"))
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
 
 
 def test_any_length_is_for_mindir(checkpoints, tmp_path, monkeypatch):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from mindspore import ops
 
-from model import ConvTasNet
+from model import Block, ConvTasNet
+from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions
-from network_define import MovingAverage, NetWithLoss, TrainingStep, make_optimizer
+from network_define import MovingAverage, NetWithLoss, SummedGradients, TrainingStep, make_optimizer
 
 SIZES = dict(N=12, L=8, B=6, H=8, X=2, R=1)
 
@@ -83,6 +84,47 @@ def test_every_parameter_is_trained(pynative):
     for parameter, gradient in zip(parameters, gradients, strict=True):
         assert np.isfinite(gradient.asnumpy()).all(), parameter.name
         assert gradient.asnumpy().any(), parameter.name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(norm_type="gLN", Sc=5, bias=1),
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in [
+                dict(norm_type="gLN"),
+                dict(norm_type="BN", Sc=5),
+                dict(norm_type="BN", causal=1, bias=1),
+                dict(norm_type="cLN"),
+                dict(norm_type="cLN", causal=1, Sc=5, bias=1),
+                dict(norm_type="cgLN", Sc=5),
+                dict(norm_type="cgLN", causal=1, bias=1),
+            ]
+        ),
+    ],
+)
+def test_blocks_that_are_compiled_once_have_gradients_of_their_own(device, monkeypatch, options):
+    """Loss and every gradient are, to the bit, those of a network whose blocks are compiled each by itself."""
+    found = []
+    for init in (Block.__init__, Block.__init__.__wrapped__):
+        monkeypatch.setattr(Block, "__init__", init)
+        net = ConvTasNet(NetworkOptions(**SIZES | dict(R=2), **options), 8000)
+        gradients = SummedGradients(NetWithLoss(net).set_train(), net.trainable_params())
+        found.append([value.asnumpy() for value in gradients(*batch(), ms.Tensor(1.0, ms.float32))])
+    for name, one, other in zip(["loss", "count", *(p.name for p in net.trainable_params())], *found, strict=True):
+        assert other.any(), name
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.slow
+def test_blocks_compiled_for_training_are_compiled_anew_to_separate(device):
+    """BN's blocks differ between the two; each moved its own running averages, and then goes by them."""
+    net = ConvTasNet(NetworkOptions(**SIZES | dict(R=2), norm_type="BN"), 8000)
+    TrainingStep(NetWithLoss(net), make_optimizer(net.trainable_params(), "adam", 0.1), 5.0).set_train()(batch())
+    found = net.set_train(False)(batch()[0]).asnumpy()
+    expected = np.stack([NumpyNetwork.of(net)(mixture) for mixture in batch()[0].asnumpy()])
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

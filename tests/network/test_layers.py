@@ -93,7 +93,7 @@ class PlainBlock(nn.Cell):
         super().__init__()
         self.block, self.P, self.dilation = block, P, dilation
 
-    def construct(self, x, frame_mask):
+    def construct(self, x, frame_mask, mixture_masks):
         block = self.block
         y = self.prelu(self.pointwise(x, block.conv_in), block.prelu_in)  # [M, K, H]
         y = self.norm(y, block.norm_in, frame_mask)
@@ -130,13 +130,13 @@ class Joined(nn.Cell):
         self.block = block
 
     def construct(self, x, frame_mask):
-        return ops.cat(self.block(x, frame_mask), 2) * frame_mask
+        return ops.cat(self.block(x, frame_mask, None), 2) * frame_mask
 
 
 @pytest.mark.parametrize("lengths", [(40, 40), (40, 23), (31,)])
 def test_block_and_its_gradients_are_those_of_plain_operators(lengths):
     options = NetworkOptions(B=6, H=8, Sc=5, P=3, bias=1, norm_type="gLN")
-    block = Block(options, dilation=4, is_last=False, random=np.random.default_rng(0))
+    block = Block(options, dilation=4, has_residual=True, random=np.random.default_rng(0))
     set_parameters(block)
     given = [normal(len(lengths), 40, 6), frame_mask(lengths, 40)]
     weights = normal(len(lengths), 40, 6 + 5, seed=1)
