@@ -98,7 +98,7 @@ class AudioFile:
             with open(self.path, "rb") as file:
                 content, header = read_wav_header(file.read)
                 after, begin, end = file.read(8), len(content), os.fstat(file.fileno()).st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # ValueError: a name that none can have, such as one with a null byte
             raise UserError(f"{self.name}: no such file") from None
         except OSError as error:
             raise UserError(

@@ -63,7 +63,7 @@ class FolderIndex(Index):
             file = os.path.join(path, f"s{number}.json")
             tables.append(_read_rows(file))
             _require_same_mixtures(file, tables[-1], mixtures)
-        _require_different_sources(path, tables[1:])
+        _require_different_files(path, tables)
         self.sources = len(tables) - 1
         self._files = [[file for file, _ in rows] for rows in zip(*tables, strict=True)]  # the mixture's first
         self._require_own_rate()
@@ -94,13 +94,20 @@ def read_json(file: str) -> Any:
     """What a JSON file of an index says. Raises UserError if there is none, or it is not JSON."""
     try:
         with open(file, encoding="utf-8") as stream:
-            return json.load(stream)
+            return json.load(stream, object_pairs_hook=_object)
     except FileNotFoundError:
         raise UserError(
             f"{file}: no such file; make it by preprocess.py, and give the folder tr, cv or tt of its --out-dir"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error}); run preprocess.py again") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which gives the last of two values of one name without a word."""
+    if (number := first_repeated([name for name, _ in pairs])) is not None:
+        raise ValueError(f"it has {pairs[number][0]} twice")
+    return dict(pairs)
 
 
 def _read_rows(file: str) -> list[list]:
@@ -114,7 +121,7 @@ def _read_rows(file: str) -> list[list]:
                 f"{file}: row {number} is {str(row)[:200]}, not a path and its 1 to {MOST_SAMPLES} samples; run"
                 " preprocess.py again"
             )
-    if (number := first_repeated([path for path, _ in rows])) is not None:
+    if (number := first_repeated([os.path.abspath(path) for path, _ in rows])) is not None:
         raise UserError(f"{file}: row {number} is {rows[number][0]}, which an earlier row is too; remove one of them")
     return rows
 
@@ -145,14 +152,19 @@ def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) ->
             )
 
 
-def _require_different_sources(folder: str | os.PathLike, sources: list[list[list]]) -> None:
-    """Raise UserError if a file is two sources of one mixture."""
-    for number, rows in enumerate(zip(*sources, strict=True)):
+def _require_different_files(folder: str | os.PathLike, tables: list[list[list]]) -> None:
+    """Raise UserError if a file is two sources of one mixture, or the mixture and one of several sources.
+
+    `tables`: the rows of the mixtures' files, then of each source's. The only source may be the mixture, already clean.
+    """
+    if len(tables) == 2:
+        return
+    for number, rows in enumerate(zip(*tables, strict=True)):
         files = [file for file, _ in rows]
-        if (source := first_repeated(files)) is not None:
+        if (source := first_repeated([os.path.abspath(file) for file in files])) is not None:
             raise UserError(
-                f"{os.path.join(folder, f's{source + 1}.json')}: row {number} is {files[source]}, which is another"
-                " source of that mixture too; run preprocess.py again"
+                f"{os.path.join(folder, f's{source}.json')}: row {number} is {files[source]}, which is that mixture or"
+                " another source of it too; run preprocess.py again"
             )
 
 

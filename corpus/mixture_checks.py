@@ -3,6 +3,7 @@
 All mixtures are looked at together, as arrays; only what is wrong is looked for row by row, to name it.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -68,7 +69,9 @@ def _pairs(tracks: Sequence[list]) -> np.ndarray | None:
     """The pairs of numbers of every track, float64 [mixtures, tracks, 2]; None if they are something else."""
     try:
         pairs = np.array(tracks)
-    except ValueError:  # of unequal lengths
+        if any(type(value) is bool for mixture in tracks for track in mixture for value in track):
+            return None  # which numpy takes for 0 and 1
+    except (TypeError, ValueError):  # of unequal lengths
         return None
     well_formed = pairs.dtype.kind in "if" and pairs.ndim == 3 and pairs.shape[1] > 0 and pairs.shape[2] == 2
     return pairs.astype(np.float64) if well_formed else None
@@ -88,7 +91,9 @@ def require_speakers(file: str, names: Sequence[str], paths: Sequence[str], rows
     `rows`: of `paths`, int64 [mixtures, speakers].
     """
     numbers = {}
-    speakers = np.array([numbers.setdefault(speaker_of(path) or path, len(numbers)) for path in paths])[rows]
+    speakers = np.array(
+        [numbers.setdefault(speaker_of(path) or os.path.normpath(path), len(numbers)) for path in paths]
+    )[rows]
     ordered = np.sort(speakers, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     if twice.any():

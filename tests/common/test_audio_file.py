@@ -224,6 +224,12 @@ def test_what_libsndfile_cannot_seek_in_is_read_in_sequence(tmp_path, form, subt
     np.testing.assert_array_equal(decode(path, 66000, 66100), expected[66000:66100])
 
 
+def test_a_name_that_no_file_can_have_is_no_file():
+    """Such as an index may state."""
+    with pytest.raises(UserError, match=r"a\x00.wav: no such file"):
+        audio_info("a\0.wav")
+
+
 def test_what_is_no_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     for place in (tmp_path, tmp_path / "pipe.wav"):

@@ -57,6 +57,13 @@ FAULTS = {
     "a mixture twice": (lambda d: [edit(d / f"{n}.json", lambda t: t.append(t[1])) for n in KINDS],
                         "mix.json: row 5 is"),
     "s1 as s2": (lambda d: (d / "s2.json").write_text((d / "s1.json").read_text()), "s2.json: row 0 is"),
+    "a mixture twice, spelled otherwise": (
+        lambda d: [edit(d / f"{n}.json", lambda t: t.append([f"/.{t[1][0]}", t[1][1]])) for n in KINDS],
+        "mix.json: row 5 is"),
+    "s1 as s2, spelled otherwise": (
+        lambda d: (d / "s2.json").write_text((d / "s1.json").read_text().replace("/s1/", "//s1/")),
+        "s2.json: row 0 is"),
+    "the mixture as s1": (lambda d: (d / "s1.json").write_text((d / "mix.json").read_text()), "s1.json: row 0 is"),
     "gone": (lambda d: (d / "mix" / "u0.wav").unlink(), "u0.wav: no such file"),
 }  # fmt: skip
 

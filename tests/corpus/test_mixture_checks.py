@@ -33,6 +33,8 @@ FAULTS = {
     "row NaN": (put("mixtures", 0, 1, 1, 0, value=math.nan), "has the speech row nan, not"),
     "row text": (put("mixtures", 0, 1, 1, 0, value="1"), r"mixture 0, a_b, has speech .*'1'.*, not \[row, gain\]"),
     "row null": (put("mixtures", 1, 1, 1, 0, value=None), r"mixture 1, c_a, has speech .*None.*, not \[row, gain\]"),
+    "row true": (put("mixtures", 1, 1, 1, 0, value=True), r"mixture 1, c_a, has speech .*True.*, not \[row, gain\]"),
+    "gain true": (put("mixtures", 1, 1, 1, 1, value=True), r"mixture 1, c_a, has speech .*True.*, not \[row, gain\]"),
     "row huge": (put("mixtures", 1, 1, 1, 0, value=10**30), r"mixture 1, c_a, has speech .*10000.*, not \[row, gain\]"),
     "no speaker": (put("mixtures", 1, 1, value=[]), r"mixture 1, c_a, has speech \[\], not"),
     "gain NaN": (put("mixtures", 1, 1, 1, 1, value=math.nan), "mixture 1, c_a, has the speech gain nan, not 1e-05 to"),
@@ -45,6 +47,8 @@ FAULTS = {
     "no noise": (put("mixtures", 1, 2, value=None), "mixture 1, c_a, has noise .*None"),
     "speaker twice": (put("mixtures", 0, 1, 1, 0, value=0), "mixture 0, a_b, has one speaker twice: dev-clean/a.flac"),
     "file twice": (lambda c: c["speech"][1].__setitem__(0, c["speech"][0][0]), "mixture 0, a_b, has one speaker twice"),
+    "other spelling": (
+        lambda c: c["speech"][1].__setitem__(0, f"./{c['speech'][0][0]}"), "mixture 0, a_b, has one speaker twice"),
     "mixture twice": (lambda c: again(0, c), "mixture 2 has the name of an earlier one, a_b"),
     "name null": (put("mixtures", 1, 0, value=None), "mixture 1 has the name 'None', not a text"),
     "samples 1.5": (put("speech", 1, 1, value=1.5), "row 1 of speech is .*1.5"),
@@ -68,6 +72,15 @@ def test_what_cannot_be_is_named(corpus, tmp_path, fault):
     with pytest.raises(UserError, match=message) as error:
         load_index(folder, 8000)
     assert str(error.value).startswith(f"{file}: ") and "\n" not in str(error.value)
+
+
+def test_a_value_that_is_there_twice(corpus, tmp_path):
+    """JSON's reader takes the last of them, here another mode."""
+    folder = make_index(corpus, tmp_path / "out") / "cv"
+    file = folder / "mixtures.json"
+    file.write_text(file.read_text()[:-1] + ', "mode": "max"}')
+    with pytest.raises(UserError, match=r"mixtures.json: cannot be read as JSON \(it has mode twice\)"):
+        load_index(folder, 8000)
 
 
 def test_utterances_of_one_speaker_in_a_mixture(corpus, tmp_path):
