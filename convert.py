@@ -31,7 +31,7 @@ from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
-from network.options import parameter_count
+from network.options import HIGHEST_RATE, parameter_count
 from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
 
 # Under these a PyTorch file keeps a network's weights beside other things.
@@ -73,7 +73,7 @@ def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) 
     try:
         weights, options = SOURCES[source](state, arguments)
         sample_rate = int(arguments["sample_rate"])
-        if sample_rate < 1:
+        if not 1 <= sample_rate <= HIGHEST_RATE:
             raise ValueError(f"sample_rate {sample_rate}")
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None

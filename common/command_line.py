@@ -46,11 +46,15 @@ def _stated_in_file(argv: Sequence[str], groups: Sequence[str]) -> dict[str, Any
         return {}
     try:
         with open(path, encoding="utf-8") as file:
-            stated = yaml.safe_load(file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+            text = file.read()
+        stated, lines = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(stated, dict):
         raise UserError(f"--config {path}: must be lines of an option and its value, such as lr: 0.001")
+    names = [key.value.replace("-", "_") for key, _ in lines.value]  # of which `stated` has the last of each
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise UserError(f"--config {path}: sets {twice[0]} twice; remove one of the lines")
     known = {name: option for group in groups for name, option in GROUPS[group].items() if name != "config"}
     stated = {str(name).replace("-", "_"): value for name, value in stated.items() if value is not None}
     for name, value in stated.items():

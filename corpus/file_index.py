@@ -153,10 +153,12 @@ def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) ->
 
 
 def _require_different_files(folder: str | os.PathLike, tables: list[list[list]]) -> None:
-    """Raise UserError if a file is two sources of one mixture, or the mixture and one of its sources.
+    """Raise UserError if a file is two sources of one mixture, or the mixture and one of several sources.
 
-    `tables`: the rows of the mixtures' files, then of each source's.
+    `tables`: the rows of the mixtures' files, then of each source's. The only source may be the mixture, already clean.
     """
+    if len(tables) == 2:
+        return
     for number, rows in enumerate(zip(*tables, strict=True)):
         files = [file for file, _ in rows]
         if (source := first_repeated([os.path.abspath(file) for file in files])) is not None:

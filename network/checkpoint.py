@@ -27,7 +27,7 @@ from google.protobuf.message import DecodeError
 from common.errors import UserError, first_line
 from common.files import whole_file
 from network.checkpoint_message import CheckpointMessage
-from network.options import NetworkOptions
+from network.options import HIGHEST_RATE, NetworkOptions
 
 if TYPE_CHECKING:
     import mindspore as ms
@@ -136,7 +136,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
     are_arrays = all(isinstance(parameter, np.ndarray) for parameter in contents.values())
-    if sample_rate < 1 or not isinstance(progress, dict) or not are_arrays:
+    if not 1 <= sample_rate <= HIGHEST_RATE or not isinstance(progress, dict) or not are_arrays:
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote")
     _check_sizes(path, options, contents)
     return Checkpoint(options, sample_rate, progress, contents)

@@ -49,8 +49,8 @@ def locked(folder: str) -> Iterator[None]:
     path = os.path.join(folder, ".lock")
     try:
         os.makedirs(folder, exist_ok=True)
-        if os.path.islink(path):
-            raise UserError(f"{path}: a symbolic link, which a run does not write through; remove it")
+        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+            raise UserError(f"{path}: a symbolic link or a pipe, which a run does not write through; remove it")
         open(path, "a").close()
     except OSError as error:
         raise UserError(f"--save_folder {folder}: cannot be written to ({error.strerror}); choose another") from None

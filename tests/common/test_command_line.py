@@ -77,6 +77,9 @@ def test_required_options_may_stand_in_the_file(tmp_path):
         ("lr", "must be lines of"),
         ("- lr", "must be lines of"),
         ("lr: [1", "cannot be read as YAML"),
+        ("[" * 2000, "cannot be read as YAML"),
+        ("lr: 0.1\nseed: 1\nlr: 0.2", "sets lr twice"),
+        ("batch-size: 2\nbatch_size: 4", "sets batch_size twice"),
     ],
 )
 def test_bad_file_is_one_line_naming_it(tmp_path, text, message):

@@ -58,7 +58,7 @@ FAULTS = {
                         "mix.json: row 5 is"),
     "s1 as s2": (lambda d: (d / "s2.json").write_text((d / "s1.json").read_text()), "s2.json: row 0 is"),
     "a mixture twice, spelled otherwise": (
-        lambda d: [edit(d / f"{n}.json", lambda t: t.append([t[1][0].replace("/u1", "/./u1"), t[1][1]])) for n in KINDS],
+        lambda d: [edit(d / f"{n}.json", lambda t: t.append([f"/.{t[1][0]}", t[1][1]])) for n in KINDS],
         "mix.json: row 5 is"),
     "s1 as s2, spelled otherwise": (
         lambda d: (d / "s2.json").write_text((d / "s1.json").read_text().replace("/s1/", "//s1/")),

@@ -129,6 +129,13 @@ def test_the_saved_configuration_gives_the_same_options(tmp_path):
     assert vars(again) == vars(args) | {"config": config}
 
 
+def test_a_lock_that_is_a_pipe_is_refused(tmp_path):
+    """Opening it would wait for ever for a reader."""
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(UserError, match=r"\.lock: a symbolic link or a pipe"), locked(str(tmp_path)):
+        pass
+
+
 def test_a_lock_that_is_a_link_leaves_alone_what_it_points_to(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     (tmp_path / "run").mkdir()
