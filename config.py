@@ -188,9 +188,8 @@ SEPARATION = {
         " recording, 16 at least",
     ),
     "overwrite": dict(action="store_true", help="replace estimates that are there already"),
-    "plot": dict(
-        action="store_true", help="draw waveforms and spectrograms of a recording and its estimates into NAME.png too"
-    ),
+    "skip_existing": dict(action="store_true", help="leave out recordings whose estimates are all there already"),
+    "plot": dict(action="store_true", help="draw waveforms and spectrograms into NAME.png too"),
     "streaming": dict(
         action="store_true", help="separate - as it comes, a hop late; for causal networks, at the network's rate"
     ),

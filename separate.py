@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     files = find_files(args.files)
     net = load_network(args)
-    outputs = output_paths(files, args.out_dir, net.options.C, args.overwrite, args.plot)
-    separate_files(net, outputs, channel, args.encoding)
+    outputs = output_paths(files, args.out_dir, net.options.C, args.overwrite or args.skip_existing, args.plot)
+    separate_files(net, outputs, channel, args.encoding, args.skip_existing)
 
 
 def check_options(args: Namespace) -> None:
@@ -69,10 +69,13 @@ def check_options(args: Namespace) -> None:
     if STANDARD_STREAM in args.files or args.streaming:
         if args.files != [STANDARD_STREAM]:
             raise UserError("-, --streaming: standard input is separated alone; give - and no other file")
-        if args.out_dir or args.overwrite or args.plot:
-            raise UserError("--out_dir, --overwrite, --plot: are for files; - goes to standard output, leave them out")
+        if args.out_dir or args.overwrite or args.skip_existing or args.plot:
+            options = "--out_dir, --overwrite, --skip_existing, --plot"
+            raise UserError(f"{options}: are for files; - goes to standard output, leave them out")
     elif not args.out_dir:
         raise UserError("--out_dir: is missing; name a folder for the estimates")
+    if args.overwrite and args.skip_existing:
+        raise UserError("--overwrite, --skip_existing: either replace what is there or leave it; take one of them")
     if args.streaming and (args.encoding or args.channel != "mix"):
         raise UserError("--encoding, --channel: --streaming takes one channel and gives floats; leave them out")
     if not args.streaming and args.chunk != SEPARATION["chunk"]["default"]:

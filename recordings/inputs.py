@@ -144,7 +144,7 @@ def output_paths(
             if os.path.realpath(target) in inputs:
                 raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
             if os.path.lexists(target) and not overwrite:
-                raise UserError(f"{target}: is there already; take another --out_dir, or --overwrite to replace it")
+                raise UserError(f"{target}: is there already; --overwrite replaces it, --skip_existing leaves it")
     return outputs
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
+from common.wording import count_of
 from network.in_numpy import NumpyNetwork
 from recordings.inputs import (
     Recording,
@@ -34,7 +35,11 @@ def separate_standard_input(net: Network, channel: int | str, encoding: str | No
 
 
 def separate_files(
-    net: Network, outputs: dict[str, tuple[list[str], str | None]], channel: int | str, encoding: str | None
+    net: Network,
+    outputs: dict[str, tuple[list[str], str | None]],
+    channel: int | str,
+    encoding: str | None,
+    skip_existing: bool = False,
 ) -> None:
     """Separate files, and print where their estimates are.
 
@@ -43,22 +48,29 @@ def separate_files(
         outputs: where the estimates of each file go, from `inputs.output_paths`.
         channel: which one is separated, a number from 1, or "mix" for the mean of all.
         encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.
+        skip_existing: leave out recordings of which all is there already, as an earlier call that was stopped leaves
+            them: an estimate has its name once it is whole. Prints how many they are.
 
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
     """
-    found, failed, refused = [], 0, unwritable(outputs)
+    found, failed, done, refused = [], 0, 0, unwritable(outputs)
     with ExitStack() as copies:
         for path, (targets, picture) in outputs.items():
             try:
                 if path in refused:
                     raise UserError(refused[path])
+                if skip_existing and all(map(os.path.isfile, filter(None, [*targets, picture]))):
+                    done += 1
+                    continue
                 found.append(recording_from_file(path, targets, picture, channel, copies))
             except UserError as error:
                 if len(outputs) == 1:
                     raise
                 print(f"error: {error}", file=sys.stderr)
                 failed += 1
+        if done:
+            print(f"{count_of(done, 'recording')}: left out, since the estimates are there")
         failed += separate_recordings(net, found, channel, encoding)
     if failed:
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")

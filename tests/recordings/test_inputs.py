@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from small_recordings import tones, write, written
 
+import separate
 from common.errors import UserError
 from recordings import inputs
 
@@ -86,6 +87,44 @@ def test_what_is_there_stays_unless_overwrite_is_given(tmp_path, band_main):
     assert (tmp_path / "out" / "x_s1.wav").read_bytes() == before
     band_main(path, "--overwrite")
     assert soundfile.info(tmp_path / "out" / "x_s1.wav").frames == 300
+
+
+def test_a_call_that_was_stopped_goes_on(tmp_path, band_main, capsys):
+    """What is all there is left out; what lacks one of its files, be it the picture, is separated anew."""
+    whole, half, new, damaged = (write(tmp_path / f"{name}.wav", tones(400, 8000).sum(0)) for name in "abcd")
+    band_main(whole, half)
+    (tmp_path / "out" / "b_s2.wav").unlink()
+    (tmp_path / "out" / "b_s1.wav").write_text("of the call that was stopped")
+    Path(damaged).write_text("no audio")
+    before = (tmp_path / "out" / "a_s1.wav").stat()
+    capsys.readouterr()
+    with pytest.raises(UserError, match="1 of 4 files were not separated"):
+        band_main(whole, half, new, damaged, "--skip_existing")
+    assert "1 recording: left out, since the estimates are there" in capsys.readouterr().out
+    assert written(tmp_path) == [f"{name}_s{number}.wav" for name in "abc" for number in (1, 2)]
+    assert (tmp_path / "out" / "a_s1.wav").stat() == before
+    assert soundfile.info(tmp_path / "out" / "b_s1.wav").frames == 400
+    Path(damaged).unlink()
+    band_main(whole, half, new, "--skip_existing")
+    assert "3 recordings: left out" in capsys.readouterr().out
+    band_main(new, "--skip_existing", "--plot")
+    assert "left out" not in capsys.readouterr().out and (tmp_path / "out" / "c.png").exists()
+
+
+def test_two_files_for_one_place_are_refused_also_where_it_is_taken(tmp_path, band_main):
+    (tmp_path / "a").mkdir()
+    first, second = (write(folder / "x.wav", tones(400, 8000).sum(0)) for folder in (tmp_path, tmp_path / "a"))
+    band_main(first)
+    with pytest.raises(UserError, match="2 of 2 files were not separated"):
+        band_main(first, second, "--skip_existing")
+
+
+def test_options_that_leave_and_replace_exclude_each_other(tmp_path, band_main):
+    path = write(tmp_path / "x.wav", tones(400, 8000).sum(0))
+    with pytest.raises(UserError, match="--overwrite, --skip_existing: either"):
+        band_main(path, "--overwrite", "--skip_existing")
+    with pytest.raises(UserError, match="--skip_existing, --plot: are for files"):
+        separate.main(["-", "--skip_existing"])
 
 
 def test_folders_and_patterns(tmp_path, band_main, monkeypatch):
