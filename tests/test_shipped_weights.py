@@ -26,18 +26,19 @@ from training.schedule import check_training
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = (Path(SHIPPED) / "README.md").read_text(encoding="utf-8")
-FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
+ALL_FILES = sorted(Path(SHIPPED).glob("*.ckpt"))
+FILES = [file for file in ALL_FILES if file.stem != "in_training"]  # which nobody is given by default
 # dB of the networks on every tenth dev mixture, where they had 9.11 and 5.77 when they were shipped
 LEAST_IMPROVEMENT = {"libri2mix_8k": 8.6, "libri2mix_8k_causal": 5.3}
 
 
 def test_cards_name_every_file_with_its_checksum():
-    assert sum(file.stat().st_size for file in FILES) < 8e6
+    assert sum(file.stat().st_size for file in ALL_FILES) < 8e6
     named = dict(re.findall(r"^## (\S+\.ckpt)\n\nSHA-256 `([0-9a-f]{64})`", CARDS, re.MULTILINE))
-    assert named == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in FILES}
+    assert named == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in ALL_FILES}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", ALL_FILES, ids=lambda file: file.stem)
 def test_files_hold_a_network_for_two_speakers_and_nobodys_folders(file):
     checkpoint = read_checkpoint(file)
     assert (checkpoint.options.C, checkpoint.sample_rate, checkpoint.progress) == (2, 8000, {})
