@@ -82,7 +82,7 @@ def exported(device, program, tmp_path_factory):
             folder = tmp_path_factory.mktemp("exported")
             net = ConvTasNet(NetworkOptions(**SIZES, **NETWORKS[name]), 8000, seed=3).set_train(False)
             write_checkpoint(folder / "net.ckpt", net)
-            export.export(net, str(folder / "net.onnx"), "ONNX", batch_size, LENGTH, str(folder / "net.ckpt"))
+            export.export(net, str(folder / "net.onnx"), "ONNX", batch_size, LENGTH, str(folder / "net.ckpt"), "CPU")
             subprocess.run([program / "convert", folder / "net.onnx", folder / "net"], check=True)
             shutil.copy(folder / "net.onnx.json", folder / "net.mindir.json")
             made[name, batch_size] = folder / "net.mindir", net

@@ -171,7 +171,9 @@ def test_checkpoints_and_what_is_exported(net, tmp_path, out, monkeypatch):
     monkeypatch.setattr("export.FORMATS", {"MINDIR": (write_anything, lambda path: None)})
     monkeypatch.setattr("export.largest_difference", lambda *_: 0.0)
     checkpoint = str(out / "net.ckpt")
-    fails_in_one_line(lambda: export(net, str(out / "n.mindir"), "MINDIR", 1, 800, checkpoint), out, is_same=False)
+    fails_in_one_line(
+        lambda: export(net, str(out / "n.mindir"), "MINDIR", 1, 800, checkpoint, "CPU"), out, is_same=False
+    )
 
 
 def test_the_folder_of_a_run(out):
