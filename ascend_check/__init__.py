@@ -3,6 +3,6 @@
 graphs     what a training, an evaluation and an export compile
 kernels    which kernels MindSpore chooses for them on Ascend
 numbers    what our cells compute on a device
-report     all of it on a page
+page       what a person reads, and sends
 stand_ins  stand-ins for the libraries of CANN
 """

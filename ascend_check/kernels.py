@@ -36,12 +36,14 @@ def chosen(names: Sequence[str] = ()) -> dict[str, Kernels]:
     Raises UserError if one is not compiled, in half an hour, if a node would fall back to the CPU, or if the stand-ins
     cannot be made.
     """
+    # What this process has set for MindSpore on another device, such as which operators are fused, is not for this one.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("MS_")}
     with tempfile.TemporaryDirectory() as folder:
         make_stand_ins(Path(folder))
         child = subprocess.Popen(
             [sys.executable, "-m", "ascend_check.graphs", *names],
             cwd=KEPT.parent.parent,
-            env={**os.environ, **environment(Path(folder)), "GLOG_v": "1"},
+            env={**others, **environment(Path(folder)), "GLOG_v": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

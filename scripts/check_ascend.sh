@@ -13,4 +13,4 @@ fi
 # shellcheck source=scripts/setup_env.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup_env.sh" requirements.txt
 cd -- "$root"
-exec "$python" -m ascend_check.report
+exec "$python" -m ascend_check.page

@@ -13,7 +13,7 @@ from common.errors import UserError
 
 def result_line(engine, ours, peer, **network):
     rounds = {"ours": {"median": ours}, "peer": {"median": peer}}
-    options = parse("", "benchmark", "data", "network", "device", argv=["--engine", engine])
+    options = parse("", "benchmark", "data", "network", "device", "precision", argv=["--engine", engine])
     options = {name: getattr(options, name) for name in benchmark.RECORDED_OPTIONS} | network
     row = {"seconds": 4.0, "parties": rounds, "ratio": {"of_medians": peer / ours}}
     return json.dumps({"what": "forward", "options": options, "rows": [row]}) + "\n"

@@ -1,6 +1,6 @@
 """One page of what is known of an Ascend card, or of its absence, to read and to send.
 
-    python -m ascend_check.report
+    python -m ascend_check.page
 
 With a card: estimates, gradients and losses of training on it beside those of the CPU, an export, and times. Without
 one: which kernels MindSpore would choose (`kernels`), with nothing run. DEVICE_ID in the environment is the card's
