@@ -121,11 +121,10 @@ def separate_recording(
         WaitingFile(recording, net.sample_rate, net.options.C) as waiting,
     ):
         with PieceFile(waiting.folder) as kept:
-
-            def separated(more: int) -> None:
-                progress.update(more / net.sample_rate)
-
-            for estimates in separate_in_pieces(net, read, samples, piece, kept, separated):
+            pieces = separate_in_pieces(
+                net, read, samples, piece, kept, lambda more: progress.update(more / net.sample_rate)
+            )
+            for estimates in pieces:
                 waiting.append(estimates)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
         if recording.picture:

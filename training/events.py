@@ -6,6 +6,8 @@ and Python waits for ever for the queue as it ends.
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from common.errors import UserError
 
@@ -31,11 +33,9 @@ class Events:
                 "--tensorboard 1: needs tensorboardX; pip install -r requirements/extras.txt, or leave it out"
             ) from None
         self.folder, self.event, self.scalar, self.flushed = folder, Event, summary.scalar, time.monotonic()
-        try:
+        with self._writing():
             os.makedirs(folder, exist_ok=True)
             self.writer = event_file_writer.EventsWriter(os.path.join(folder, "events"))
-        except OSError as error:
-            raise self._unwritable(error) from None
         self._write(step + 1, session_log=SessionLog(status=SessionLog.START))  # TensorBoard drops what is not before
         self.flush()
 
@@ -48,19 +48,19 @@ class Events:
 
     def flush(self) -> None:
         """Write what was added."""
-        try:
+        with self._writing():
             self.writer.flush()
-        except OSError as error:
-            raise self._unwritable(error) from None
         self.flushed = time.monotonic()
 
     def _write(self, step: int, **content: object) -> None:
-        try:
+        with self._writing():
             self.writer.write_event(self.event(wall_time=time.time(), step=step, **content))
-        except OSError as error:
-            raise self._unwritable(error) from None
 
-    def _unwritable(self, error: OSError) -> UserError:
-        return UserError(
-            f"{self.folder}: cannot be written ({error.strerror}); make room and go on, or leave --tensorboard out"
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot be written ({error.strerror}); make room and go on, or leave --tensorboard out"
+            ) from None
