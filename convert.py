@@ -29,9 +29,10 @@ import numpy as np
 
 from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
+from common.numbers import HIGHEST_RATE
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
-from network.options import HIGHEST_RATE, parameter_count
+from network.options import parameter_count
 from network.ports import ARGUMENTS, DEFAULTS, SOURCES, Weights, stated_by_weights
 
 # Under these a PyTorch file keeps a network's weights beside other things.

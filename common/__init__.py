@@ -9,11 +9,12 @@ estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
 flac          the streams of a FLAC file, one after another
 mpeg          the frames of an mp3 file, counted
-numbers       division that rounds up
+numbers       division that rounds up; the highest rate
 ogg           the streams of an Ogg file, one after another
 parallel      work for all cores in processes, and for many files in threads
 processor     what Linux says of this machine's processor
 riff          the headers of wav files that were never completed
+sequences     the first name that is there twice
 signals       Ctrl-C and kill end a script at once, in one line and with nothing left
 spliced       bytes and stretches of a file, as one file or through a pipe
 wording       durations, counts, names and tables as a person reads them

@@ -17,11 +17,11 @@ import soundfile
 from common.audio_file import AudioFile
 from common.errors import UserError
 from common.files import whole_file
-from common.numbers import ceil_div
+from common.numbers import HIGHEST_RATE, ceil_div
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
-RATES = (1000, 768_000)  # Hz that are believed of a header; the highest are of studio equipment
+RATES = (1000, HIGHEST_RATE)  # Hz that are believed of a header
 MOST_TERM = 2**16  # of a ratio of rates in lowest terms: resampling takes a filter of 20 times as many taps
 
 

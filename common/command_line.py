@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from common.errors import UserError
+from common.sequences import first_repeated
 from config import GROUPS, POSITIONAL
 
 
@@ -53,8 +54,8 @@ def _stated_in_file(argv: Sequence[str], groups: Sequence[str]) -> dict[str, Any
     if not isinstance(stated, dict):
         raise UserError(f"--config {path}: must be lines of an option and its value, such as lr: 0.001")
     names = [key.value.replace("-", "_") for key, _ in lines.value]  # of which `stated` has the last of each
-    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
-        raise UserError(f"--config {path}: sets {twice[0]} twice; remove one of the lines")
+    if (number := first_repeated(names)) is not None:
+        raise UserError(f"--config {path}: sets {names[number]} twice; remove one of the lines")
     known = {name: option for group in groups for name, option in GROUPS[group].items() if name != "config"}
     stated = {str(name).replace("-", "_"): value for name, value in stated.items() if value is not None}
     for name, value in stated.items():

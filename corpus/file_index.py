@@ -16,6 +16,7 @@ import numpy as np
 from common.audio import audio_info, read_audio
 from common.errors import UserError
 from common.files import list_folder, make_folder, whole_text, writing
+from common.sequences import first_repeated
 from corpus.index import MOST_SAMPLES, Index
 
 
@@ -124,18 +125,6 @@ def _read_rows(file: str) -> list[list]:
     if (number := first_repeated([os.path.abspath(path) for path, _ in rows])) is not None:
         raise UserError(f"{file}: row {number} is {rows[number][0]}, which an earlier row is too; remove one of them")
     return rows
-
-
-def first_repeated(items: Sequence[str]) -> int | None:
-    """The number of the first item that an earlier one equals; None if all differ."""
-    seen = set(items)
-    if len(seen) == len(items):
-        return None
-    for number, item in enumerate(items):  # each is taken out when it is first met
-        if item not in seen:
-            return number
-        seen.remove(item)
-    return None
 
 
 def _require_same_mixtures(file: str, rows: list[list], mixtures: list[list]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.errors import UserError
-from corpus.file_index import first_repeated
+from common.sequences import first_repeated
 from corpus.index import MOST_SAMPLES
 from corpus.mixtures import GAINS
 from corpus.names import speaker_of

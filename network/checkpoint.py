@@ -26,8 +26,9 @@ from google.protobuf.message import DecodeError
 
 from common.errors import UserError, first_line
 from common.files import whole_file
+from common.numbers import HIGHEST_RATE
 from network.checkpoint_message import CheckpointMessage
-from network.options import HIGHEST_RATE, NetworkOptions
+from network.options import NetworkOptions
 
 if TYPE_CHECKING:
     import mindspore as ms

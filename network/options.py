@@ -11,7 +11,6 @@ from config import NETWORK, PRECISION
 
 EPSILON = 1e-8  # of the layer norms, as in the paper's code and the three ports
 BATCH_NORM_EPSILON = 1e-5
-HIGHEST_RATE = 768_000  # Hz that a network is believed to be for, as of audio files
 
 
 @dataclass(frozen=True)
