@@ -30,8 +30,8 @@ KINDS = {"opapi_kernel": "aclnn", "acl_kernel": "aclop", "hccl_kernel": "hccl", 
 Kernels = Counter[tuple[str, str]]  # of each kind and operator, how many nodes
 
 
-def chosen(names: Sequence[str] = ()) -> dict[str, Kernels]:
-    """The kernels of each graph of `graphs`, or of those with these names.
+def chosen(names: Sequence[str] = ()) -> Kernels:
+    """The kernels of all graphs of `graphs` together, or of those with these names.
 
     Raises UserError if one is not compiled, in half an hour, if a node would fall back to the CPU, or if the stand-ins
     cannot be made.
@@ -52,12 +52,11 @@ def chosen(names: Sequence[str] = ()) -> dict[str, Kernels]:
         limit = Timer(PATIENCE_SECONDS, child.kill)
         limit.start()
         try:
-            found = dict(kernels_of_graphs(child.stderr))
+            return sum((kernels for _, kernels in kernels_of_graphs(child.stderr)), Counter())
         finally:
             limit.cancel()
             child.kill()  # what it does after its last graph is of no interest
             child.wait()
-    return found
 
 
 def kernels_of_graphs(log: Iterable[str]) -> Iterator[tuple[str, Kernels]]:
@@ -80,9 +79,8 @@ def kernels_of_graphs(log: Iterable[str]) -> Iterator[tuple[str, Kernels]]:
     raise UserError(f"{name or 'the start'}: MindSpore's Ascend plugin ended the process on the stand-ins for CANN")
 
 
-def as_text(found: Iterable[Kernels]) -> str:
-    """A line for each operator of all graphs together, after one for each kind."""
-    nodes = sum(found, Counter())
+def as_text(nodes: Kernels) -> str:
+    """A line for each operator, after one for each kind."""
     kinds = Counter()
     for (kind, _), count in nodes.items():
         kinds[kind] += count
@@ -92,7 +90,7 @@ def as_text(found: Iterable[Kernels]) -> str:
 
 
 def main() -> None:
-    print(as_text(chosen(sys.argv[1:]).values()), end="")
+    print(as_text(chosen(sys.argv[1:])), end="")
 
 
 if __name__ == "__main__":

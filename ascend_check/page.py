@@ -39,7 +39,7 @@ def main() -> None:
     describe_machine()
     if device is None:
         print("\nNo Ascend card is here (/dev/davinci0 and so on). Graphs are compiled for one; nothing is run.\n")
-        print(as_text(chosen().values()), end="")
+        print(as_text(chosen()), end="")
         return
     with tempfile.TemporaryDirectory() as folder:
         ours, reference = (
