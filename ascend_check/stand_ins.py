@@ -5,8 +5,8 @@
 MindSpore's x86-64 wheel brings the plugin. It leaves some hundred functions to CANN's libraries. One library here has
 them all, found in the wheel itself: those that it leaves undefined, and those whose names it carries, to load them
 later. They do nothing: a graph is compiled and its kernels are chosen, and nothing can be run. The others are empty
-and depend on that one. FOLDER gets `Ascend/cann/lib64`, a path that the plugin knows CANN by, and `python/hccl`, which
-stands in for CANN's Python package. Needs gcc, nm and readelf, as compilers bring them.
+and depend on that one. FOLDER gets `Ascend/cann/lib64`, a path that the plugin knows CANN by. Needs gcc, nm and
+readelf, as compilers bring them.
 """
 
 import re
@@ -38,22 +38,6 @@ RETURNS_AN_OBJECT = re.compile(
     r"CreateOperator|GetTensorDescEv|8GetShapeEv|7GetDimsEv|7GetNameEv|9GetOpTypeEv|GetInputDesc|GetOutputDesc"
 )
 
-HCCL = '''"""Stands in for CANN's hccl.manage.api: this process is rank 0 of 8."""
-
-
-def _nought(*_):
-    return 0
-
-
-def _eight(*_):
-    return 8
-
-
-create_group = destroy_group = get_rank_id = get_local_rank_id = _nought
-get_world_rank_from_group_rank = get_group_rank_from_world_rank = _nought
-get_rank_size = get_local_rank_size = _eight
-'''
-
 
 def make_stand_ins(folder: Path) -> None:
     """Make the libraries in a folder. Raises UserError where the wheel has no plugin or a tool is missing."""
@@ -67,11 +51,6 @@ def make_stand_ins(folder: Path) -> None:
     compile_library(here / "libascendcl.so", f"{bounded}\n{code}\n")
     for name in libraries - {"libascendcl.so"}:
         compile_library(here / name, "", f"-L{here}", "-lascendcl", "-Wl,-rpath,$ORIGIN")
-    package = folder / "python/hccl"
-    (package / "manage").mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").write_text('sys_version = __sys_version__ = "9.0.0"\n')
-    (package / "manage/__init__.py").write_text("")
-    (package / "manage/api.py").write_text(HCCL)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -80,11 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
     plugin = package / "lib/plugin/ascend"
     inner = sorted(path for path in plugin.glob("ms_kernels_*/**/lib") if path.is_dir())
     paths = [folder / LIBRARIES, package / "lib", package / "lib/plugin", plugin, *inner]
-    return {
-        "MS_SIMULATION_LEVEL": "1",
-        "LD_LIBRARY_PATH": ":".join(map(str, paths)),
-        "PYTHONPATH": str(folder / "python"),
-    }
+    return {"MS_SIMULATION_LEVEL": "1", "LD_LIBRARY_PATH": ":".join(map(str, paths))}
 
 
 def wheel_folder() -> Path:
