@@ -47,7 +47,7 @@ from benchmarks.chart import draw_chart
 from benchmarks.parties import compare, time_in_turn
 from benchmarks.starts import SAMPLE_RATE, time_starts
 from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, straight_lines
-from common.command_line import parse, require_positive
+from common.command_line import parse, require_positive, require_rate
 from common.errors import UserError, run
 from common.files import temporary_folder
 from common.processor import processor_facts
@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise UserError for options that make no sense, before anything is started."""
-    require_positive(args, "batch", "rounds", "sample_rate", "num_workers", "chunk")
+    require_positive(args, "batch", "rounds", "num_workers", "chunk")
+    require_rate(args)
     NetworkOptions.of(args)
     for seconds in args.seconds:
         if not (math.isfinite(seconds) and seconds * args.sample_rate >= 1):

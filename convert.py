@@ -27,9 +27,10 @@ from device import set_device
 import mindspore as ms
 import numpy as np
 
-from common.command_line import parse, require_positive
+from common.command_line import parse, require_rate
 from common.errors import UserError, first_line, run
-from common.numbers import HIGHEST_RATE
+from common.numbers import is_rate
+from common.wording import print_line
 from model import ConvTasNet
 from network.checkpoint import write_checkpoint
 from network.options import parameter_count
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     state, found = read_weights(args.in_file)
     net = build(args.source, state, choose_arguments(args, found), args.in_file)
     write_checkpoint(args.out_file, net)
-    print(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
+    print_line(f"{args.out_file}: {args.source}'s network of {parameter_count(net)} parameters at {net.sample_rate} Hz")
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -57,7 +58,7 @@ def check_options(args: argparse.Namespace) -> None:
         if getattr(args, name) is not None and name not in DEFAULTS[args.source]:
             raise UserError(f"--{name} {getattr(args, name)}: a {args.source} file needs no such option; leave it out")
     if args.sample_rate is not None:
-        require_positive(args, "sample_rate")
+        require_rate(args)
 
 
 def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) -> ConvTasNet:
@@ -74,7 +75,7 @@ def build(source: str, state: Weights, arguments: Mapping[str, Any], path: str) 
     try:
         weights, options = SOURCES[source](state, arguments)
         sample_rate = int(arguments["sample_rate"])
-        if not 1 <= sample_rate <= HIGHEST_RATE:
+        if not is_rate(sample_rate):
             raise ValueError(f"sample_rate {sample_rate}")
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path}: not weights of {source}'s Conv-TasNet ({error!r})") from None
@@ -98,12 +99,12 @@ def choose_arguments(args: argparse.Namespace, found: Mapping[str, Any]) -> dict
         if getattr(args, name) is not None:
             chosen[name] = getattr(args, name)
             if in_file is not None and found[in_file] != chosen[name]:
-                print(f"{args.in_file}: says {in_file} {found[in_file]}; took {chosen[name]}, as --{name} says")
+                print_line(f"{args.in_file}: says {in_file} {found[in_file]}; took {chosen[name]}, as --{name} says")
         elif in_file is not None:
             chosen[name] = found[in_file]
         else:
             chosen[name] = default
-            print(f"{args.in_file}: does not tell {name}; took {default}, --{name} changes it")
+            print_line(f"{args.in_file}: does not tell {name}; took {default}, --{name} changes it")
     return chosen
 
 

@@ -29,6 +29,7 @@ import numpy as np
 
 from common.errors import UserError, first_line
 from common.files import temporary_folder
+from common.wording import printable
 
 if TYPE_CHECKING:
     from model import ConvTasNet
@@ -147,7 +148,7 @@ def _fuse_operators() -> None:
     elif not _has_room(os.path.abspath(folder)):
         reason = f"{folder} cannot be written to or is full; name another folder as MS_COMPILER_CACHE_PATH"
     if reason:
-        print(f"operators are not fused, so that all is slower: {reason}", file=sys.stderr)
+        print(f"operators are not fused, so that all is slower: {printable(reason)}", file=sys.stderr)
     else:
         os.environ["MS_DEV_GRAPH_KERNEL_FLAGS"] = "--opt_level=2"
 

@@ -27,6 +27,7 @@ from device import load_to_separate
 from common.command_line import parse, require_positive
 from common.errors import UserError, run
 from common.files import make_folder
+from common.wording import print_line
 from corpus.loading import load_index
 from corpus.speakers import sexes_of
 from evaluation.evaluator import evaluate
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     index = load_index(args.data_dir, net.sample_rate)
     index.require_sources(net.options.C, f"{args.model_path} separates")
     sexes = sexes_of(index, args.speakers_file)
-    print(f"{device}, {args.model_path}: {parameter_count(net)} parameters, {net.options.C} speakers,"
+    print_line(f"{device}, {args.model_path}: {parameter_count(net)} parameters, {net.options.C} speakers,"
           f" {net.sample_rate} Hz")  # fmt: skip
     print(index.describe())
 
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = os.path.join(args.out_dir, "report.html")
     write_report(page, scores, summary, separate_examples(net, index, scores, args.batch_size, args.num_workers))
     print_summary(summary)
-    print(f"{page}: the same with charts, and examples to hear; open it in a browser")
+    print_line(f"{page}: the same with charts, and examples to hear; open it in a browser")
     print(f"Average SISNR improvement: {summary['all']['si_snr']['improvement']['mean']:.2f}")
 
 

@@ -41,6 +41,7 @@ from mindspore import nn
 from common.command_line import parse, require_positive
 from common.errors import UserError, first_line, run
 from common.files import checksum, temporary_folder, whole_file
+from common.wording import print_line
 from model import ConvTasNet, load_model
 from network.checkpoint import path_or_shipped
 from network.in_numpy import NumpyNetwork
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "--length any: MindSpore writes ONNX for one length only; name it, or take --file_format MINDIR"
         )
     difference = export(net, path, args.file_format, args.batch_size, length, args.model_path, device)
-    print(
+    print_line(
         f"{path}: {args.file_format} of {os.path.getsize(path) / 1e6:.2f} MB for mixtures"
         f" [{args.batch_size}, {length or 'any length'}]; differs from the network by {difference:.1e} of the largest"
         " sample"

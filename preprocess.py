@@ -33,9 +33,10 @@ import os
 from argparse import Namespace
 from collections.abc import Collection, Sequence
 
-from common.command_line import parse, require_positive
+from common.command_line import parse, require_positive, require_rate
 from common.errors import UserError, run
 from common.files import make_folder
+from common.wording import print_line
 from config import PREPARATION
 from corpus.bad_files import BadFiles, Part
 from corpus.file_index import write_index
@@ -53,7 +54,8 @@ FROM_METADATA = ("librispeech_dir", "metadata_dir", "noise_dir")
 
 def check_options(args: Namespace) -> None:
     """Raise UserError for options that are wrong or do not go together."""
-    require_positive(args, "sample_rate", "shards")
+    require_positive(args, "shards")
+    require_rate(args)
     if bool(args.in_dir) == bool(args.metadata_dir or args.librispeech_dir):
         raise UserError(
             "--in-dir, --metadata-dir: give a corpus to index as --in-dir, or --librispeech-dir and --metadata-dir to"
@@ -109,7 +111,9 @@ def _check_mixing(args: Namespace) -> None:
 def index_tree(args: Namespace, in_dir: str, bad_files: BadFiles) -> dict[str, list[tuple[str, int]]]:
     """Index the files of a corpus. Returns {set name: list of (mixture's name, its samples)}."""
     set_folders = find_sets(in_dir, args.sample_rate)
-    print(f"found {', '.join(os.path.basename(folder) for folder in set_folders)} in {os.path.dirname(set_folders[0])}")
+    print_line(
+        f"found {', '.join(os.path.basename(folder) for folder in set_folders)} in {os.path.dirname(set_folders[0])}"
+    )
     _require_sets(args, {SETS[os.path.basename(folder)] for folder in set_folders}, in_dir)
     with bad_files.part() as part:
         corpus = index_corpus(set_folders, args.task, args.sample_rate, part)
@@ -163,7 +167,7 @@ def write_mindrecords(args: Namespace, bad_files: BadFiles) -> None:
             make_folder(os.path.dirname(path))
             index = load_index(os.path.join(args.out_dir, set_name), args.sample_rate)
             written = write_mindrecord(index, path, args.shards, bad_files)
-            print(f"{path}: {written} MindRecord files written, {args.shards - written} kept")
+            print_line(f"{path}: {written} MindRecord files written, {args.shards - written} kept")
 
 
 def print_summary(made: dict[str, list[tuple[str, int]]], sample_rate: int, bad_files: BadFiles) -> None:
@@ -178,7 +182,7 @@ def print_summary(made: dict[str, list[tuple[str, int]]], sample_rate: int, bad_
               f" {sum(seconds) / 3600:.2f} hours at {sample_rate} Hz, shortest {min(seconds):.2f} s,"
               f" longest {max(seconds):.2f} s")  # fmt: skip
     listed = f", see {bad_files.path}" if bad_files.skipped else ""
-    print(f"skipped: {bad_files.skipped} mixtures{listed}")
+    print_line(f"skipped: {bad_files.skipped} mixtures{listed}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -203,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_mindrecords(args, bad_files)
         for name in sorted(set(SETS.values()) - made.keys()):
             if os.path.isdir(folder := os.path.join(args.out_dir, name)):
-                print(f"{name}: not in {args.in_dir or args.metadata_dir}; {folder} is left from an earlier index")
+                print_line(f"{name}: not in {args.in_dir or args.metadata_dir}; {folder} is left from an earlier index")
     print_summary(made, args.sample_rate, bad_files)
 
 

@@ -20,6 +20,7 @@ from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file, whole_text
+from common.wording import print_line
 from corpus.index import Index
 from corpus.loading import load_index
 from recordings.pieces import piece_starts
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--pieces_dir {args.pieces_dir}: cannot be made ({error.strerror})") from None
     pieces = piece_places(index.lengths.tolist(), facts["length"], facts["network"].hop)
     write_pieces(args.pieces_dir, index, pieces, facts)
-    print(f"{args.pieces_dir}: {len(index)} mixtures in {len(pieces)} pieces of {facts['length']} samples")
+    print_line(f"{args.pieces_dir}: {len(index)} mixtures in {len(pieces)} pieces of {facts['length']} samples")
 
 
 def piece_places(lengths: list[int], piece: int, hop: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import json
 
 from common.errors import UserError
 from common.files import checksum
+from common.numbers import is_rate
 from network.options import NetworkOptions
 
 
@@ -16,6 +17,8 @@ def read_facts(path: str) -> dict:
         with open(f"{path}.json", encoding="utf-8") as stream:
             facts = json.load(stream)
         network = NetworkOptions(**facts["network"])
+        if not is_rate(facts["sample_rate"]):
+            raise ValueError(f"sample_rate {facts['sample_rate']}")
         is_same = facts["sha256"] == checksum(path)
     except OSError as error:
         raise UserError(

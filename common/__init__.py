@@ -9,7 +9,7 @@ estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
 flac          the streams of a FLAC file, one after another
 mpeg          the frames of an mp3 file, counted
-numbers       division that rounds up; the highest rate
+numbers       division that rounds up; which rates can be
 ogg           the streams of an Ogg file, one after another
 parallel      work for all cores in processes, and for many files in threads
 processor     what Linux says of this machine's processor

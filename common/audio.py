@@ -17,11 +17,10 @@ import soundfile
 from common.audio_file import AudioFile
 from common.errors import UserError
 from common.files import whole_file
-from common.numbers import HIGHEST_RATE, ceil_div
+from common.numbers import RATES, ceil_div, is_rate
 
 # libsndfile shortens a wav, RF64, W64, AIFF or AU file that is cut, without an error, but says so in its log.
 CUT_SHORT = re.compile(r"^ *(data|riff|Riff size|SSND|Data Size) *:.*should be", re.MULTILINE)
-RATES = (1000, HIGHEST_RATE)  # Hz that are believed of a header
 MOST_TERM = 2**16  # of a ratio of rates in lowest terms: resampling takes a filter of 20 times as many taps
 
 
@@ -56,10 +55,9 @@ def audio_info(path: str | os.PathLike, channel: int | str | None = None) -> Aud
 def checked_info(file: AudioFile, channel: int | str | None = None) -> AudioInfo:
     """The same as `audio_info`, from an open file."""
     path = file.name
-    lowest, highest = RATES
-    if not lowest <= file.samplerate <= highest:
+    if not is_rate(file.samplerate):
         raise UserError(
-            f"{path}: its header says {file.samplerate} Hz, which is not from {lowest} to {highest}; it is damaged,"
+            f"{path}: its header says {file.samplerate} Hz, which is not from {RATES[0]} to {RATES[1]}; it is damaged,"
             " copy it again or correct its rate"
         )
     if channel is None and file.channels != 1:

@@ -4,12 +4,14 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from common.errors import UserError
+from common.numbers import RATES, is_rate
 from common.sequences import first_repeated
+from common.wording import printable
 from config import GROUPS, POSITIONAL
 
 
@@ -28,7 +30,7 @@ def parse(description: str, *groups: str, argv: Sequence[str] | None = None) -> 
     """
     argv = sys.argv[1:] if argv is None else argv
     stated = _stated_in_file(argv, groups) if "training" in groups else {}
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for group in groups:
         section = parser.add_argument_group(group.replace("_", " "))
         for name, option in GROUPS[group].items():
@@ -36,6 +38,13 @@ def parse(description: str, *groups: str, argv: Sequence[str] | None = None) -> 
                 option = option | {"default": stated[name], "required": False}
             section.add_argument(*_flags(name), **_with_default_in_help(option))
     return parser.parse_args(argv)
+
+
+class Parser(argparse.ArgumentParser):
+    """ArgumentParser whose errors are one line, whatever they quote."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def _stated_in_file(argv: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
@@ -88,3 +97,9 @@ def require_positive(args: argparse.Namespace, *names: str) -> None:
         value = getattr(args, name)
         if not (math.isfinite(value) and value > 0):
             raise UserError(f"--{name} {value}: must be above 0")
+
+
+def require_rate(args: argparse.Namespace) -> None:
+    """Raise UserError unless --sample-rate can be the rate of audio."""
+    if not is_rate(args.sample_rate):
+        raise UserError(f"--sample_rate {args.sample_rate}: must be from {RATES[0]} to {RATES[1]}, in Hz")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from common.signals import ENDING, end_at_signals
-from common.wording import UNPRINTABLE
+from common.wording import UNPRINTABLE, printable
 
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no reader, no room
 
@@ -15,8 +15,12 @@ UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no reader
 class UserError(Exception):
     """Something only the user can put right: a bad file, value or combination.
 
-    The message names the file or option, the value found, and the way out.
+    The message names the file or option, the value found, and the way out. It is one line, whatever names are in it:
+    see `wording.printable`.
     """
+
+    def __init__(self, message: str):
+        super().__init__(printable(str(message)))
 
 
 def first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.signals import end, end_worker_at_signals, hold_signals
+from common.wording import printable
 
 MOST_PROCESSES = 16  # one process that makes the work hardly keeps more of them busy
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -94,7 +95,7 @@ def _is_lost(future: Future) -> bool:
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> list[Result]:
     """`[function(item) for item in items]` for functions that wait for files, in threads, with a progress bar."""
     with ThreadPoolExecutor(max_workers=16) as executor:
-        return list(tqdm(executor.map(function, items), label, total=len(items), unit="file", disable=None))
+        return list(tqdm(executor.map(function, items), printable(label), total=len(items), unit="file", disable=None))
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

@@ -1,8 +1,11 @@
 """Durations, counts, names and tables as a person reads them."""
 
+import re
 from collections.abc import Sequence
 
 UNPRINTABLE = "backslashreplace"  # how to write a name that is not UTF-8, as JSON does: "caf\\udce9" for Latin-1's é
+# What would begin another line, move the cursor, change a terminal's colours or turn the order of what is read.
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def duration(seconds: float) -> str:
@@ -19,8 +22,17 @@ def count_of(number: int, noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A file's name, which the system does not hold to UTF-8, as text that is."""
-    return name.encode(errors=UNPRINTABLE).decode()
+    """A file's name, or a line with names in it, as UTF-8 in one line, which the system does not hold names to.
+
+    What is not UTF-8 and what controls a terminal is written as JSON or Python write it: "two\\nlines".
+    """
+    name = name.encode(errors=UNPRINTABLE).decode()
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+
+
+def print_line(line: str) -> None:
+    """Print a line, in one line whatever names are in it: see `printable`."""
+    print(printable(line))
 
 
 def print_markdown(table: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from common.audio import AudioInfo, audio_info, require_ratio
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
+from common.wording import print_line
 from corpus.bad_files import Part
 from corpus.file_index import MixtureFiles
 from corpus.generate import rate_folder
@@ -121,7 +122,9 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
     headers = dict(zip(paths, map_in_threads(_header, paths, os.path.basename(set_folder)), strict=True))
     first = next((path for path in paths if not isinstance(headers[path], UserError)), None)
     if noted := [path for path in paths if not isinstance(headers[path], UserError) and headers[path].note]:
-        print(f"{set_folder}: {len(noted)} files are to be looked at, such as {noted[0]}: {headers[noted[0]].note}")
+        print_line(
+            f"{set_folder}: {len(noted)} files are to be looked at, such as {noted[0]}: {headers[noted[0]].note}"
+        )
     mixtures = []
     for name, group in groups.items():
         with part.leaving_out():
@@ -131,7 +134,7 @@ def index_set(set_folder: str, names: Sequence[str], sample_rate: int, part: Par
         raise UserError(f"{set_folder}: not one mixture of it can be used; --on_bad_file error says why")
     if (rate := headers[first].sample_rate) != sample_rate:
         require_ratio(first, rate, sample_rate)
-        print(
+        print_line(
             f"{set_folder}: files of {rate} Hz, resampled to {sample_rate} Hz at every reading, which takes many times"
             " as long as reading alone; --train_name and --test_name write sets that are resampled once"
         )

@@ -20,6 +20,7 @@ from common.audio import AudioInfo, audio_info, write_wav
 from common.errors import UserError
 from common.files import make_folder, whole_file
 from common.parallel import map_in_processes
+from common.wording import print_line, printable
 from corpus.bad_files import Part
 from corpus.metadata import Metadata
 from corpus.mixtures import Mixture
@@ -72,7 +73,7 @@ def _require_room(jobs: dict[str, list[Job]], out_dir: str) -> None:
              for path in _paths(folder, mixture).values()}  # fmt: skip
     there = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
     total, free = sum(paths.values()), shutil.disk_usage(out_dir).free
-    print(f"{out_dir}: {len(paths)} files take {total / 1e9:.2f} GB, of which {there / 1e9:.2f} are there;"
+    print_line(f"{out_dir}: {len(paths)} files take {total / 1e9:.2f} GB, of which {there / 1e9:.2f} are there;"
           f" {free / 1e9:.0f} GB are free")  # fmt: skip
     if total - there > free:
         raise UserError(f"--generate {out_dir}: lacks {(total - there - free) / 1e9:.2f} GB of room; choose another"
@@ -151,7 +152,7 @@ def _write_set(jobs: Sequence[Job], folder: str, sample_rate: int, part: Part) -
     write = partial(_write_mixture, folder=folder, sample_rate=sample_rate)
     written, whole, clipped = 0, [], []
     with closing(map_in_processes(write, jobs, most=len(jobs))) as results:
-        results = tqdm(results, os.path.basename(folder), total=len(jobs), unit="mixture", disable=None)
+        results = tqdm(results, printable(os.path.basename(folder)), total=len(jobs), unit="mixture", disable=None)
         for job, result in zip(jobs, results, strict=True):
             if isinstance(result, UserError):
                 part.leave_out(result)
@@ -160,7 +161,7 @@ def _write_set(jobs: Sequence[Job], folder: str, sample_rate: int, part: Part) -
             written += result[0]
             if result[1]:
                 clipped.append(job[0].name)
-    print(f"{folder}: {len(whole)} mixtures, {written} files written, {len(whole) * len(names) - written} kept")
+    print_line(f"{folder}: {len(whole)} mixtures, {written} files written, {len(whole) * len(names) - written} kept")
     if clipped:
-        print(f"warning: {len(clipped)} mixtures of {folder} clip, {clipped[0]} first; their gains are too large")
+        print_line(f"warning: {len(clipped)} mixtures of {folder} clip, {clipped[0]} first; their gains are too large")
     return whole

@@ -3,6 +3,7 @@
 import os
 
 from common.errors import UserError
+from common.numbers import RATES, is_rate
 from corpus.file_index import FolderIndex
 from corpus.index import Index
 from corpus.mixture_index import FILE, MixtureIndex
@@ -13,8 +14,8 @@ def load_index(path: str | os.PathLike, sample_rate: int) -> Index:
 
     Raises UserError, naming the file, if there is none, it is malformed, or it was made at another rate.
     """
-    if sample_rate < 1:
-        raise UserError(f"the sample rate {sample_rate}: must be at least 1")
+    if not is_rate(sample_rate):
+        raise UserError(f"the sample rate {sample_rate}: must be from {RATES[0]} to {RATES[1]}, in Hz")
     if os.path.isfile(os.path.join(path, FILE)):
         return MixtureIndex(path, sample_rate)
     if os.path.isdir(path):

@@ -17,6 +17,7 @@ from common.audio import audio_info
 from common.errors import UserError
 from common.files import list_folder
 from common.parallel import map_in_threads
+from common.wording import print_line
 from corpus.bad_files import Part
 from corpus.mixtures import GAINS, RATE, Mixture, Track, noise_info
 from corpus.names import speaker_of
@@ -99,7 +100,7 @@ def _has_speech(metadata: Metadata, librispeech_dir: str) -> bool:
     folders = sorted({path.partition("/")[0] for path in paths})
     if not folders or any(os.path.exists(os.path.join(librispeech_dir, folder)) for folder in folders):
         return True
-    print(f"{metadata.path}: left out, {librispeech_dir} has no folder {', '.join(folders)[:80]}")
+    print_line(f"{metadata.path}: left out, {librispeech_dir} has no folder {', '.join(folders)[:80]}")
     return False
 
 
@@ -177,7 +178,7 @@ def _known_lengths(metadata_dir: str, librispeech_dir: str) -> dict[str, int]:
                     raise UserError(f"{table}, line {line}: length {row['length']}: must be samples; copy it again")
                 lengths[os.path.join(librispeech_dir, row["origin_path"])] = int(row["length"])
         if lengths:
-            print(f"lengths: from {', '.join(names)} in {os.path.normpath(folder)}")
+            print_line(f"lengths: from {', '.join(names)} in {os.path.normpath(folder)}")
             return lengths
     return {}
 

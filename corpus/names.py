@@ -8,7 +8,6 @@ import os
 import re
 
 from common.errors import UserError
-from common.wording import printable
 
 UTTERANCE = r"(\d+)-\d+-\d+"  # the group is the speaker
 UTTERANCE_FILE = re.compile(rf"{UTTERANCE}\.\w+")
@@ -28,5 +27,7 @@ def speaker_of(path: str | os.PathLike) -> str | None:
 
 def require_utf8(path: str) -> None:
     """Raise UserError for a path that is not UTF-8, as MindRecord's must be."""
-    if printable(path) != path:
-        raise UserError(f"{path}: MindRecord takes only paths that are UTF-8; rename it, or choose another")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: MindRecord takes only paths that are UTF-8; rename it, or choose another") from None

@@ -25,7 +25,7 @@ from statistics import fmean, median, stdev
 
 from common.errors import UserError
 from common.files import checksum, whole_text
-from common.wording import print_markdown
+from common.wording import print_line, print_markdown
 from corpus.index import Index
 from evaluation.metrics import PACKAGES
 from evaluation.scores import Scores, Values
@@ -41,11 +41,11 @@ def scored_mixtures(scores: Iterable[Scores], data_dir: str) -> list[Scores]:
     scored = []
     for each in scores:
         for metric, why in each.failures.items():
-            print(f"{each.name}: without {NAMES[metric].removesuffix(', dB')}: {why}")
+            print_line(f"{each.name}: without {NAMES[metric].removesuffix(', dB')}: {why}")
         if not each.silent:
             scored.append(each)
         elif not each.failures:
-            print(f"{each.name}: left out of the average, its mixture or one of its sources is silent")
+            print_line(f"{each.name}: left out of the average, its mixture or one of its sources is silent")
     if not scored:
         failed = ", or failed as said above" if any(each.failures for each in scores) else ""
         raise UserError(f"{data_dir}: every mixture is silent or has a silent source{failed}; take another test set")

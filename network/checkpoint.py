@@ -26,7 +26,8 @@ from google.protobuf.message import DecodeError
 
 from common.errors import UserError, first_line
 from common.files import whole_file
-from common.numbers import HIGHEST_RATE
+from common.numbers import is_rate
+from common.wording import print_line
 from network.checkpoint_message import CheckpointMessage
 from network.options import NetworkOptions
 
@@ -137,7 +138,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote") from None
     are_arrays = all(isinstance(parameter, np.ndarray) for parameter in contents.values())
-    if not 1 <= sample_rate <= HIGHEST_RATE or not isinstance(progress, dict) or not are_arrays:
+    if not is_rate(sample_rate) or not isinstance(progress, dict) or not are_arrays:
         raise UserError(f"{path}: a checkpoint, but not one that train.py or convert.py wrote")
     _check_sizes(path, options, contents)
     return Checkpoint(options, sample_rate, progress, contents)
@@ -182,7 +183,7 @@ def _is_as_its_card_says(path: str, contents: memoryview) -> bool:
 
 @functools.cache
 def _say_that_it_has_none(path: str) -> None:
-    print(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
+    print_line(f"{path}: has no checksum, as files of earlier versions; damage would not be seen")
 
 
 def _contents(path: str, stored: bytes) -> dict[str, str | np.ndarray]:
@@ -222,7 +223,7 @@ def path_or_shipped(path: str | None, causal: bool = False) -> str:
     if path:
         return path
     path = os.path.join(SHIPPED, "libri2mix_8k_causal.ckpt" if causal else "libri2mix_8k.ckpt")
-    print(f"no --model_path: taking {path}, of two speakers at 8 kHz (README.md beside it)")
+    print_line(f"no --model_path: taking {path}, of two speakers at 8 kHz (README.md beside it)")
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.errors import UserError
-from common.wording import count_of
+from common.wording import count_of, printable
 from network.in_numpy import NumpyNetwork
 from recordings.inputs import (
     Recording,
@@ -90,7 +90,7 @@ def separate_recordings(net: Network, found: list[Recording], channel: int | str
     with tqdm(total=seconds, desc="separating", bar_format=BAR, disable=None) as progress:
         for recording in found:
             try:
-                tqdm.write(separate_recording(net, recording, channel, encoding, piece, progress))
+                tqdm.write(printable(separate_recording(net, recording, channel, encoding, piece, progress)))
             except UserError as error:
                 if len(found) == 1:
                     raise

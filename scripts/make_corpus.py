@@ -28,6 +28,7 @@ from tqdm import tqdm
 from common.command_line import parse
 from common.errors import UserError, run
 from common.files import whole_file, whole_text
+from common.wording import print_line
 
 RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
@@ -199,13 +200,13 @@ def metadata_path(out_dir: str | os.PathLike, subset: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "corpus", argv=argv)
     if all(os.path.exists(metadata_path(args.out_dir, subset)) for subset in UTTERANCES):
-        print(f"{args.out_dir}: the corpus is there already, and is kept")
+        print_line(f"{args.out_dir}: the corpus is there already, and is kept")
         return
     try:
         mixtures = make_corpus(args.out_dir, UTTERANCES)
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(f"--out_dir {args.out_dir}: cannot be written ({error}); choose another folder") from None
-    print(f"{args.out_dir}: {len(SPEAKERS)} speakers;"
+    print_line(f"{args.out_dir}: {len(SPEAKERS)} speakers;"
           f" mixtures: {', '.join(f'{count} {subset}' for subset, count in mixtures.items())}")  # fmt: skip
 
 

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 
 from common.command_line import parse
 from common.errors import run
+from common.wording import print_line
 from network.checkpoint import publish
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "publication", argv=argv)
     publish(args.in_file, args.out_file)
-    print(f"{args.out_file}: the network of {args.in_file} in float16, {os.path.getsize(args.out_file) / 1e6:.2f} MB")
+    print_line(
+        f"{args.out_file}: the network of {args.in_file} in float16, {os.path.getsize(args.out_file) / 1e6:.2f} MB"
+    )
 
 
 if __name__ == "__main__":

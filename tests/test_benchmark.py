@@ -170,7 +170,7 @@ def test_half_precision_is_timed_in_turn_with_float32():
         (["--warmup", "0"], "--warmup 0: must be at least 1"),
         (["--seconds", "4", "nan"], "--seconds nan: must be above 0"),
         (["--seconds", "0.0001"], "--seconds 0.0001: must be above 0"),
-        (["--sample_rate", "0"], "--sample_rate 0: must be above 0"),
+        (["--sample_rate", "0"], "--sample_rate 0: must be from 1000 to 768000"),
         (["--L", "21"], "--L 21: "),
         (["--what", "data", "--rounds", "1"], "--rounds 1: --what data reads 2 epochs"),
         (["--what", "data", "--seconds", "1", "2"], "--seconds 2: --serve and --what data take one length"),

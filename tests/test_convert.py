@@ -145,7 +145,11 @@ def test_wrong_number_of_blocks(shared, tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "option"),
-    [("kaituoxu", ["--X", "3"]), ("torchaudio", ["--norm_type", "cLN"]), ("asteroid", ["--sample_rate", "0"])],
+    [
+        ("kaituoxu", ["--X", "3"]),
+        ("torchaudio", ["--norm_type", "cLN"]),
+        *(("asteroid", ["--sample_rate", rate]) for rate in ("0", "1", "768001")),
+    ],
 )
 def test_option_that_cannot_be_honoured(tmp_path, source, option):
     assert refused(arguments(source, "any.npz", tmp_path / "out.ckpt", *option)).startswith(" ".join(option))

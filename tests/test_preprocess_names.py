@@ -64,3 +64,25 @@ def test_mindrecord_of_such_a_path_is_refused_before_the_work(latin1):
     assert not os.path.exists(os.path.join(latin1, "index"))
     with pytest.raises(UserError, match="MindRecord takes only paths that are UTF-8"):
         load_index(os.path.join(latin1, "tt.mindrecord"), 8000)
+
+
+def test_names_of_two_lines_are_printed_and_listed_in_one(tmp_path, capsys):
+    folder = tmp_path / "corpus\nof two" / "tt"
+    names = [f"a\n{number}.wav" for number in range(100)]
+    for part in ("mix_clean", "s1", "s2"):
+        (folder / part).mkdir(parents=True)
+        for name in names:
+            soundfile.write(folder / part / name, np.full(80, 0.25 if part == "mix_clean" else 0.125), 16000)
+    (folder / part / names[7]).write_bytes(b"no audio")
+    options = ["--in-dir", str(folder), "--out-dir", str(tmp_path / "index\n"), "--on_bad_file", "skip"]
+    main(options)
+    printed = capsys.readouterr().out
+    assert [line.split(":")[0].split(" in /")[0] for line in printed.splitlines()] == [
+        "found tt", str(folder).replace("\n", r"\n"), "tt", "skipped",
+    ]  # fmt: skip
+    (line,) = (tmp_path / "index\n" / "bad_files.txt").read_text().splitlines()
+    assert line.startswith(str(folder / "s2").replace("\n", r"\n") + r"/a\n7.wav: not an audio file")
+    index = load_index(tmp_path / "index\n" / "tt", 8000)
+    assert sorted(map(index.name, range(99))) == sorted(name[:-4] for name in names if name != names[7])
+    with pytest.raises(UserError, match=r"corpus\\nof two/tt/s2/a\\n7\.wav: not an audio file"):
+        main(options[:-2])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from common.files import whole_file, whole_text, writing
-from common.wording import UNPRINTABLE, duration
+from common.wording import duration, printable
 from corpus.bad_files import BadFiles
 from training.events import Events
 
@@ -40,10 +40,11 @@ class Watch:
         """Print lines and add them to train.log with the time."""
         if not (self.is_first and lines):
             return
+        lines = [printable(line) for line in lines]
         tqdm.write("\n".join(lines))
         sys.stdout.flush()
         path = os.path.join(self.folder, "train.log")
-        with writing(path), open(path, "a", encoding="utf-8", errors=UNPRINTABLE) as file:
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.writelines(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n" for line in lines)
 
     def record(self, history: Sequence[dict]) -> None:

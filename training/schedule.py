@@ -8,7 +8,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from common.command_line import require_positive
+from common.command_line import require_positive, require_rate
 from common.errors import UserError
 from config import TRAINING
 from network.options import check_precision
@@ -16,9 +16,8 @@ from network.options import check_precision
 
 def check_training(args: argparse.Namespace) -> None:
     """Raise UserError for training options that make no sense, alone or together."""
-    require_positive(
-        args, "num_workers", "sample_rate", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience"
-    )
+    require_rate(args)
+    require_positive(args, "num_workers", "cv_maxlen", "batch_size", "epochs", "lr", "accumulate", "patience")
     require_positive(args, "max_bad_steps")
     least_zero = ("l2", "max_norm", "max_minutes", "seed", "warmup", "early_stop", "average_best", "save_every")
     for name in (*least_zero, "keep_checkpoint_max"):

@@ -14,8 +14,9 @@ from corpus.loading import load_index
 def test_no_index_at_all(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder or MindRecord file"):
         load_index(tmp_path / "nowhere", RATE)
-    with pytest.raises(UserError, match="the sample rate 0"):
-        load_index(tmp_path, 0)
+    for rate in (0, 1, 999, 768_001):
+        with pytest.raises(UserError, match=f"the sample rate {rate}: must be from 1000 to 768000"):
+            load_index(tmp_path, rate)
 
 
 def test_opening_a_folder_needs_no_mindspore(tmp_path):

@@ -172,6 +172,7 @@ def described(path, net, **changes):
     [
         {"sample_rate": "many"},
         {"sample_rate": "0"},
+        {"sample_rate": "999"},
         {"sample_rate": "-8000"},
         {"sample_rate": "1000000000"},
         {"sample_rate": "9" * 5000},
