@@ -1,6 +1,7 @@
 """Mixtures and where they come from: LibriMix's tree, LibriSpeech with LibriMix's metadata, MindRecord files.
 
 bad_files       what becomes of files that cannot be used
+checksums       checksums of MindRecord files, which have none of their own
 dynamic_mixing  mixtures drawn anew in each epoch
 file_index      the folder of mix.json, s1.json ...: mixtures and sources that are files
 folders         finds the sets of a corpus on disk, and which files belong together

@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def checked_records(path: str) -> list[tuple[int, int, int]] | None:
     Raises Damaged or sqlite3.Error.
     """
     with closing(sqlite3.connect(f"{path}.db")) as database:
+        database.text_factory = partial(str, encoding="utf-8", errors="replace")  # damaged texts, too, of its messages
         is_sound = database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         tables = database.execute("SELECT name FROM sqlite_master WHERE name IN ('records', 'checksums')").fetchall()
         if is_sound and not tables:

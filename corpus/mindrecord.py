@@ -3,7 +3,8 @@
 A record is a mixture: `name`, `sample_rate`, `length` and `audio`, float32 [1 + C, length], mixture first. FILE.db
 is MindRecord's own SQLite index; a table of ours in it, `written`, has the name and size that FILE must have, because
 MindSpore crashes on some files that were cut short and reads the namesake, if there is one, of a file renamed. It also
-has how many files, or shards, make up the set, and a fingerprint of the index that they were written from.
+has how many files, or shards, make up the set, and a fingerprint of the index that they were written from. Checksums
+are there too (corpus/checksums.py); files of earlier versions have none, and are read with a line about it.
 
 A set of several shards goes by the name that they begin with: train.rec for train.rec-0, train.rec-1 ...
 """
@@ -16,7 +17,7 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import list_folder, temporary_folder
-from common.wording import printable
+from common.wording import print_line, printable
 from corpus.bad_files import BadFiles, Part
+from corpus.checksums import Damaged, add_checksums, checked_records, require_sound
 from corpus.index import Index
 from corpus.names import require_utf8
 
@@ -76,7 +78,7 @@ def shard_path(path: str, number: int) -> str:
 
 def _fingerprint(index: Index, shards: int) -> str:
     """Of what decides the content of a set, as far as it is known without reading audio: hexadecimal."""
-    digest = hashlib.sha256(f"{index.sample_rate} {shards}".encode())
+    digest = hashlib.sha256(f"{index.sample_rate} {shards} with checksums".encode())
     for name in list_folder(index.path):
         if name.endswith(".json"):
             with open(os.path.join(index.path, name), "rb") as file:
@@ -87,7 +89,7 @@ def _fingerprint(index: Index, shards: int) -> str:
 def _is_written(path: str, fingerprint: str) -> bool:
     """Whether a file is whole, and was written from an index of this fingerprint."""
     try:
-        return _require_complete(path)[1] == fingerprint
+        return _require_complete(path)[1] == fingerprint and _checked_records(path) is not None
     except UserError:
         return False
 
@@ -106,6 +108,7 @@ def _write_file(index: Index, numbers: Sequence[int], path: str, about: tuple[in
                 database.execute("CREATE TABLE written (file TEXT, bytes INTEGER, shards INTEGER, fingerprint TEXT)")
                 row = (file, os.path.getsize(partial_file), *about)
                 database.execute("INSERT INTO written VALUES (?, ?, ?, ?)", row)
+            add_checksums(partial_file)
             for ending in ("", ".db"):
                 os.replace(partial_file + ending, os.path.join(folder, file + ending))
     except (OSError, RuntimeError, MindRecordException, sqlite3.Error) as error:
@@ -135,7 +138,7 @@ def _write_records(index: Index, numbers: Sequence[int], path: str, part: Part) 
         }
     )
     checksums = {}
-    for number in tqdm(numbers, os.path.basename(path), disable=None):
+    for number in tqdm(numbers, printable(os.path.basename(path)), disable=None):
         name, length = printable(index.names[number]), int(index.lengths[number])
         with part.leaving_out():
             audio = index.read(number, 0, length)
@@ -163,6 +166,9 @@ class RecordIndex(Index):
         require_utf8(self.path)
         self._files = _require_set(self.path)
         rows = []  # name, sample rate, length, file, row in it
+        self._checked = {file: _checked_records(file) for file in self._files}
+        if unchecked := [file for file in self._files if self._checked[file] is None]:
+            print_line(f"{unchecked[0]}: has no checksums, as files of earlier versions; damage would not be seen")
         for file in self._files:
             records = self._records(file, ["name", "sample_rate", "length"], shuffle=False)
             rows += [(*record, file, row) for row, record in enumerate(records)]
@@ -185,6 +191,9 @@ class RecordIndex(Index):
 
     def _audio(self, number: int) -> np.ndarray:
         file, row = self._places[number]
+        if (records := self._checked[file]) is not None:
+            with _damage_named(file):
+                require_sound(file, records[row])
         ((audio,),) = self._records(file, ["audio"], sampler=SubsetSampler([row]))
         return audio
 
@@ -193,6 +202,22 @@ class RecordIndex(Index):
             yield from _read(file, columns, **which)
         except RuntimeError as error:
             raise UserError(f"{file}: damaged ({_reason(error)}); run preprocess.py again") from None
+
+
+def _checked_records(file: str) -> list[tuple[int, int, int]] | None:
+    """See `checksums.checked_records`. Raises UserError if the file is damaged."""
+    with _damage_named(file):
+        return checked_records(file)
+
+
+@contextmanager
+def _damage_named(file: str) -> Iterator[None]:
+    """Raise UserError where a file is not as it was written."""
+    try:
+        yield
+    except (Damaged, OSError, sqlite3.Error) as error:
+        reason = error if isinstance(error, Damaged) else f"{file}.db: damaged ({error})"
+        raise UserError(f"{reason}; copy it and its .db again, or run preprocess.py again") from None
 
 
 def _read(file: str, columns: list[str], **which: Any) -> Iterator[tuple[np.ndarray, ...]]:
