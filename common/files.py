@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from common.errors import UserError, first_line
@@ -12,6 +12,8 @@ from common.signals import passing, remove
 from common.wording import UNPRINTABLE
 
 LONGEST_NAME = 255  # bytes of a file's name
+KERNEL_KINDS = set(b"bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs proc pstore securityfs sysfs".split())
+KERNEL_KINDS |= set(b"binfmt_misc fusectl mqueue nsfs rpc_pipefs selinuxfs smackfs tracefs".split())
 
 
 @contextmanager
@@ -81,6 +83,17 @@ def list_folder(folder: str | os.PathLike) -> list[str]:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error.strerror}); give a folder that exists") from None
+
+
+def kernel_devices() -> set[int]:
+    """The `st_dev` of the file systems whose files Linux makes up, endless some of them, such as /proc and /sys."""
+    found = set()
+    with suppress(OSError), open("/proc/mounts", "rb") as mounts:
+        for _, place, kind, *_ in map(bytes.split, mounts):
+            if kind in KERNEL_KINDS:
+                with suppress(OSError):
+                    found.add(os.stat(place).st_dev)
+    return found
 
 
 def make_folder(folder: str | os.PathLike) -> None:

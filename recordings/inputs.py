@@ -19,7 +19,8 @@ from tqdm import tqdm
 from common.audio import AudioInfo, checked_info, decode_open
 from common.audio_file import AudioFile
 from common.errors import UserError
-from common.files import LONGEST_NAME, list_folder, temporary_folder
+from common.files import LONGEST_NAME, kernel_devices, list_folder, temporary_folder
+from common.wording import print_line, printable
 from recordings.resampling import Reader, at_rate
 
 STANDARD_STREAM = "-"
@@ -75,7 +76,7 @@ def find_files(arguments: Iterable[str]) -> dict[str, str]:
                     " themselves, converted to wav or flac where need be"
                 )
             if others:
-                print(f"{argument}: passed by {passed_by}, since these endings are of no format that is read")
+                print_line(f"{argument}: passed by {passed_by}, since these endings are of no format that is read")
             found |= {path: os.path.splitext(os.path.relpath(path, argument))[0] for path in paths}
             continue
         paths = [argument]
@@ -102,14 +103,23 @@ def matching(pattern: str) -> set[str]:
 
 
 def folders_below(folder: str) -> Iterator[str]:
-    """A folder and those anywhere in it but hidden ones, each once: by the way with the fewest links."""
-    seen, waiting = set(), [folder]
+    """A folder and those anywhere in it but hidden ones, each once: by the way with the fewest links.
+
+    Those of `files.kernel_devices` are passed by, with a line each.
+    """
+    seen, waiting, no_recordings = set(), [folder], kernel_devices()
     while waiting:
         folder = waiting.pop()
         real = os.path.realpath(folder)
         if real in seen:
             continue
         seen.add(real)
+        try:
+            if os.stat(real).st_dev in no_recordings:
+                print_line(f"{folder}: passed by, since Linux makes up what is in it")
+                continue
+        except OSError:  # it has gone, or what is above it may not be gone through
+            continue
         yield folder
         try:
             inside = [os.path.join(folder, name) for name in list_folder(folder or ".")]
@@ -183,7 +193,7 @@ def recording_from_file(
         info = checked_info(file, channel)
         facts = file.channels, file.subtype, copied_texts(name, file.metadata)
     if info.note:
-        print(f"{name}: {info.note}")
+        print_line(f"{name}: {info.note}")
     return Recording(info.frames, info.sample_rate, path, name, targets, picture, *facts)
 
 
@@ -192,7 +202,9 @@ def copied_texts(name: str, texts: dict[str, str]) -> dict[str, str]:
     fitting = {field: text for field, text in texts.items() if 0 < len(text.encode(errors="replace")) <= LONGEST_TEXT}
     for field, text in texts.items():
         if text and field not in fitting:
-            print(f"{name}: its {field} of {len(text)} characters is left out, since a wav file has no room for it")
+            print_line(
+                f"{name}: its {field} of {len(text)} characters is left out, since a wav file has no room for it"
+            )
     return fitting
 
 
@@ -218,9 +230,8 @@ def stretch_reader(recording: Recording, sample_rate: int, channel: int | str) -
     with AudioFile(recording.path, recording.name) as file:
         yield at_rate(sample_rate, read, recording)
     if energy[0] < CANCELLED * energy[1]:
-        tqdm.write(
-            f"{recording.name}: its channels cancel each other where they are mixed to one; --channel 1 takes the first"
-        )
+        name = printable(recording.name)
+        tqdm.write(f"{name}: its channels cancel each other where they are mixed to one; --channel 1 takes the first")
 
 
 def is_pipe(path: str) -> bool:

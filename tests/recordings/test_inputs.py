@@ -199,6 +199,19 @@ def test_a_folder_is_visited_once_whatever_links_lead_to_it(tmp_path, band_main)
     assert written(tmp_path) == ["b/x_s1.wav", "b/x_s2.wav"]
 
 
+def test_what_linux_makes_up_is_passed_by(tmp_path, capsys):
+    """Its files have no end, and links in it lead to the whole disk."""
+    for folder in ("/proc", "/sys"):
+        with pytest.raises(UserError, match=f"{folder}: a folder without audio files"):
+            inputs.find_files([folder])
+    (tmp_path / "processes").symlink_to("/proc")
+    write(tmp_path / "a.wav", tones(800, 8000).sum(0))
+    for argument in (tmp_path, tmp_path / "**" / "*.wav"):
+        capsys.readouterr()
+        assert inputs.find_files([str(argument)]) == {f"{tmp_path}/a.wav": "a"}
+        assert capsys.readouterr().out == f"{tmp_path}/processes: passed by, since Linux makes up what is in it\n"
+
+
 @pytest.mark.parametrize("pattern", ["**/*.wav", "**"])
 def test_a_pattern_visits_a_folder_once(tmp_path, band_main, pattern):
     assert inputs.matching(str(linked_in_circles(tmp_path / "calls") / pattern)) >= {str(tmp_path / "calls/b/x.wav")}
@@ -236,3 +249,16 @@ def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, cap
     (tmp_path / "phone" / "x.m4a").write_text("not audio that is read")
     with pytest.raises(UserError, match=r"phone: a folder without audio files that can be read \(but 1 \.m4a\)"):
         band_main(tmp_path / "phone")
+
+
+def test_a_name_of_two_lines_is_printed_in_one(tmp_path, band_main, capsys):
+    (tmp_path / "in\n").mkdir()
+    write(tmp_path / "in\n" / "a\nb.wav", tones(800, 8000).sum(0))
+    (tmp_path / "in\n" / "bad\n.wav").write_bytes(b"no audio")
+    with pytest.raises(UserError, match="1 of 2 files"):
+        band_main(tmp_path / "in\n")
+    out, err = capsys.readouterr()
+    (line,), (error,) = out.splitlines(), [line for line in err.splitlines() if line.startswith("error")]
+    assert r"in\n/a\nb.wav: " in line and r"a\nb_s1.wav" in line
+    assert r"in\n/bad\n.wav: not an audio file" in error
+    assert written(tmp_path) == ["a\nb_s1.wav", "a\nb_s2.wav"]
