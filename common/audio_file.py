@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.flac import flac_pieces
 from common.mpeg import MpegStream, mpeg_stream
 from common.ogg import ogg_streams
-from common.riff import read_wav_header
+from common.riff import goes_on_after_caf, read_wav_header
 from common.spliced import spliced
 
 UNFINISHED = "its header was never completed, so it is read to its end"
@@ -93,8 +93,11 @@ class AudioFile:
     def _open_streams(self) -> None:
         """Find the streams that the file truly consists of, and open them."""
         try:
-            if not stat.S_ISREG(os.stat(self.path).st_mode):
+            state = os.stat(self.path)
+            if not stat.S_ISREG(state.st_mode):
                 raise UserError(f"{self.name}: a folder, pipe or device and no file; copy what it gives into a file")
+            if not state.st_size:  # as those of /proc, of which some are waited for for ever
+                raise UserError(f"{self.name}: empty, it has no bytes; copy it again")
             with open(self.path, "rb") as file:
                 content, header = read_wav_header(file.read)
                 after, begin, end = file.read(8), len(content), os.fstat(file.fileno()).st_size
@@ -114,7 +117,8 @@ class AudioFile:
             raise UserError(f"{self.name}: not an audio file that libsndfile can read ({error})") from None
         self.log, self.metadata = found.extra_info, found.copy_metadata()
         size = AU_SIZE.search(self.log)
-        if MORE_FOLLOWS.search(self.log) or (size and sum(map(int, size.groups())) < end):
+        after_au = size and sum(map(int, size.groups())) < end
+        if MORE_FOLLOWS.search(self.log) or after_au or (found.format == "CAF" and goes_on_after_caf(self.path)):
             self.note = "more follows the sound that its header tells of, and is passed by; is that header an old one?"
         if found.format == "OGG":
             self._add_ogg(found)

@@ -1,8 +1,9 @@
 """The headers of wav files that were never completed, as programs leave them that write to a pipe or are ended.
 
-Such a header is made anew as one of Sony Wave64, whose length has 64 bits.
+Such a header is made anew as one of Sony Wave64, whose length has 64 bits. And what follows the chunks of a CAF file.
 """
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,3 +103,17 @@ def is_chunk_name(name: bytes) -> bool:
 def _is_no_length(size: int) -> bool:
     """Whether a length is one of those that stand for none."""
     return any(lowest <= size <= highest for lowest, highest in WITHOUT_LENGTH)
+
+
+def goes_on_after_caf(path: str | os.PathLike) -> bool:
+    """Whether something other than a chunk follows the chunks of a CAF file, such as another CAF file."""
+    with open(path, "rb") as file:
+        end, at = os.fstat(file.fileno()).st_size, 8
+        while at + 12 <= end:
+            file.seek(at)
+            name, size = struct.unpack(">4sq", file.read(12))
+            if name == b"caff" or not is_chunk_name(name) or not 0 <= size <= end - at - 12:
+                break
+            at += 12 + size
+        file.seek(at)
+        return any(file.read(MOST_BYTES))  # else zeros that fill it up

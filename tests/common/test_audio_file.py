@@ -175,7 +175,7 @@ def test_flac_file_whose_recording_was_ended(tmp_path):
         audio_info(put(tmp_path, content[:half] + bytes(100) + content[half:], "given.flac"))
 
 
-@pytest.mark.parametrize(("form", "where"), [("WAV", 40), ("AIFF", 42), ("AU", 8)])
+@pytest.mark.parametrize(("form", "where"), [("WAV", 40), ("AIFF", 42), ("AU", 8), ("CAF", 4088)])
 def test_what_follows_the_sound_that_an_old_header_tells_of_is_said(tmp_path, form, where):
     """As of a recorder that was ended between two times that it put its header right."""
     content = encoded(tmp_path, noise(8000), "a.audio", format=form, subtype="PCM_16")
@@ -185,6 +185,16 @@ def test_what_follows_the_sound_that_an_old_header_tells_of_is_said(tmp_path, fo
     path = put(tmp_path, content[:where] + size.to_bytes(4, order) + content[where + 4 :], "given.audio")
     info = audio_info(path)
     assert info.frames == 4000
+    assert info.note.startswith("more follows the sound that its header tells of, and is passed by")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "ALAC_16"])
+def test_what_follows_a_caf_file_is_said(tmp_path, subtype):
+    first, second = (encoded(tmp_path, noise(n), "a.caf", subtype=subtype) for n in (9000, 5000))
+    assert audio_info(put(tmp_path, first, "given.caf")).note == ""
+    assert audio_info(put(tmp_path, first + bytes(20), "given.caf")).note == ""
+    info = audio_info(put(tmp_path, first + second, "given.caf"))
+    assert info.frames == 9000
     assert info.note.startswith("more follows the sound that its header tells of, and is passed by")
 
 
@@ -252,3 +262,10 @@ def test_what_may_not_be_read_is_a_line_that_says_so(tmp_path, closed):
     finally:
         os.seteuid(user)
         (path.parent / closed).chmod(0o700)
+
+
+def test_a_file_without_a_byte_is_not_read(tmp_path):
+    for path in (put(tmp_path, b""), "/proc/kmsg", "/proc/self/status"):  # the second is waited for
+        if os.path.exists(path):
+            with pytest.raises(UserError, match=f"{path}: empty, it has no bytes"):
+                audio_info(path)
