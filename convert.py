@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -155,11 +156,29 @@ def _read_npz(path: str) -> tuple[Weights, dict[str, Any]]:
     return state, arguments
 
 
+def _is_sound_zip(path: str) -> bool:
+    """Whether a file of PyTorch's is a zip file, whose checksums PyTorch does not look at.
+
+    Raises UserError if they do not hold.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except Exception as error:  # zipfile raises whatever a damaged file leads to
+        damaged = first_line(error)
+    if damaged:
+        raise UserError(f"{path}: damaged, its checksums do not hold ({damaged}); copy it again, or torch.save it anew")
+    return True
+
+
 def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
     try:
         import torch
     except ImportError:
         raise UserError(f"{path}: reading it needs PyTorch; pip install torch, or convert it to .npz") from None
+    has_checksums = _is_sound_zip(path)
     try:
         # Asteroid's files tell PyTorch's version, a kind of string that has to be allowed by name.
         with torch.serialization.safe_globals([torch.torch_version.TorchVersion]):
@@ -168,6 +187,8 @@ def _read_torch(path: str) -> tuple[Weights, dict[str, Any]]:
         raise UserError(
             f"{path}: not weights that PyTorch reads safely; copy it again, or torch.save its state_dict alone"
         ) from None
+    if not has_checksums:
+        print_line(f"{path}: has no checksums, as files of PyTorch before 1.6; damage would not be seen")
     if not isinstance(package, dict):
         raise UserError(f"{path}: holds no dictionary of weights; torch.save the network's state_dict alone")
     state = next((package[key] for key in STATE_KEYS if isinstance(package.get(key), dict)), package)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conversions import arguments, parity, refused
 
+from common.errors import UserError
 from convert import read_weights
 
 
@@ -143,3 +144,20 @@ def test_torch_archive_that_would_run_code_is_refused(tmp_path):
     (tmp_path / "made").unlink(missing_ok=True)
     assert "evil.pth: not weights that" in refused(arguments("asteroid", tmp_path / "evil.pth", tmp_path / "out.ckpt"))
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_bit_flipped_in_a_pth_file_is_seen(tmp_path, capsys, is_zip):
+    """PyTorch does not look at the checksums that are in it; before version 1.6 there were none."""
+    torch = pytest.importorskip("torch")
+    path, weight = tmp_path / "net.pth", torch.arange(60.0).reshape(6, 10)
+    torch.save({"state_dict": {"weight": weight}}, path, _use_new_zipfile_serialization=is_zip)
+    np.testing.assert_array_equal(read_weights(str(path))[0]["weight"], weight)
+    line = f"{path}: has no checksums, as files of PyTorch before 1.6; damage would not be seen\n"
+    assert capsys.readouterr().out == ("" if is_zip else line)
+    content = path.read_bytes()
+    place = content.index(weight.numpy().tobytes()) + 42
+    path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+    if is_zip:
+        with pytest.raises(UserError, match=r"net\.pth: damaged, its checksums do not hold \(net/data/0\); copy it"):
+            read_weights(str(path))
