@@ -17,8 +17,11 @@ def read_facts(path: str) -> dict:
         with open(f"{path}.json", encoding="utf-8") as stream:
             facts = json.load(stream)
         network = NetworkOptions(**facts["network"])
-        if not is_rate(facts["sample_rate"]):
-            raise ValueError(f"sample_rate {facts['sample_rate']}")
+        counts = facts["batch_size"], 1 if facts["length"] is None else facts["length"]
+        if any(type(count) is not int or count < 1 for count in counts) or not is_rate(facts["sample_rate"]):
+            raise ValueError("no such mixtures")
+        if facts["speakers"] != network.C:
+            raise ValueError("no such network")
         is_same = facts["sha256"] == checksum(path)
     except OSError as error:
         raise UserError(

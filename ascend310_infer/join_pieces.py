@@ -21,7 +21,7 @@ from device import load_to_separate
 import numpy as np
 from tqdm import tqdm
 
-from ascend310_infer.cut_pieces import bin_name
+from ascend310_infer.cut_pieces import bin_name, piece_places
 from ascend310_infer.exported import read_facts
 from common.command_line import parse
 from common.errors import UserError, run
@@ -64,14 +64,16 @@ def read_pieces(folder: str, index: Index, facts: dict) -> list[tuple[int, int]]
     try:
         with open(path, encoding="utf-8") as stream:
             description = json.load(stream)
-        pieces = [(mixture, start) for mixture, start in description["pieces"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        pieces = [tuple(piece) for piece in description["pieces"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); run cut_pieces.py again") from None
     expected = {key: facts[key] for key in ("length", "batch_size", "speakers")}
     expected |= {"names": index.names, "lengths": index.lengths.tolist()}
     for key, value in expected.items():
         if description.get(key) != value:
             raise UserError(f"{path}: has other {key} than the test set or the network; run cut_pieces.py again")
+    if pieces != piece_places(index.lengths.tolist(), facts["length"], facts["network"].hop):
+        raise UserError(f"{path}: has other pieces than cut_pieces.py makes; run it again")
     return pieces
 
 

@@ -58,7 +58,7 @@ def rows_and_gains(
         raise UserError(f"{file}: mixture {number}, {names[number]}, has {found}; {WAY_OUT}")
     rows, gains = pairs[:, :, 0], pairs[:, :, 1]
     lowest, highest = GAINS
-    _require(file, names, f"the {what} row", rows, (rows >= 0) & (rows < there) & (rows % 1 == 0),
+    _require(file, names, f"the {what} row", rows, (rows >= 0) & (rows < there) & (rows == np.floor(rows)),
              f"not one of 0 to {there - 1}")  # fmt: skip
     _require(file, names, f"the {what} gain", gains, (gains >= lowest) & (gains <= highest),
              f"not {lowest:g} to {highest:g}")  # fmt: skip

@@ -161,6 +161,17 @@ def test_pieces_of_another_network_are_refused(work):
     cut_pieces.main(arguments(work))
     write_facts(work, length=500)
     assert "pieces.json: has other length than" in refused(join_pieces, post_arguments(work))
-    for damaged in ("[", "[]", "{}", '{"pieces": [1]}'):
+    for damaged in ("[", "[]", "{}", '{"pieces": [1]}', "[" * 100000):
         (work / "pieces/pieces.json").write_text(damaged)
         assert "pieces.json: cannot be read" in refused(join_pieces, post_arguments(work))
+
+
+@pytest.mark.parametrize("change", [lambda pieces: pieces[:-1], lambda pieces: [[9, 0], *pieces[1:]]])
+def test_pieces_that_were_edited_are_refused(work, change):
+    cut_pieces.main(arguments(work))
+    separate(work, lambda mixtures: np.stack([mixtures, mixtures], axis=1))
+    path = work / "pieces/pieces.json"
+    description = json.loads(path.read_text())
+    for pieces in (change(description["pieces"]), [[0, 1.5], *description["pieces"][1:]]):
+        path.write_text(json.dumps(description | {"pieces": pieces}))
+        assert "pieces.json: has other pieces than" in refused(join_pieces, post_arguments(work))

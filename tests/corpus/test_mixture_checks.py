@@ -30,6 +30,7 @@ FAULTS = {
     "row 1.5": (put("mixtures", 0, 1, 1, 0, value=1.5), "mixture 0, a_b, has the speech row 1.5, not one of 0 to 2"),
     "row 3": (put("mixtures", 0, 1, 1, 0, value=3), "mixture 0, a_b, has the speech row 3, not"),
     "row 1e30": (put("mixtures", 0, 1, 1, 0, value=1e30), "has the speech row 1e\\+30, not"),
+    "row Infinity": (put("mixtures", 0, 1, 1, 0, value=math.inf), "has the speech row inf, not"),
     "row NaN": (put("mixtures", 0, 1, 1, 0, value=math.nan), "has the speech row nan, not"),
     "row text": (put("mixtures", 0, 1, 1, 0, value="1"), r"mixture 0, a_b, has speech .*'1'.*, not \[row, gain\]"),
     "row null": (put("mixtures", 1, 1, 1, 0, value=None), r"mixture 1, c_a, has speech .*None.*, not \[row, gain\]"),
