@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 Network = Union["NumpyNetwork", "ConvTasNet"]  # what separates: plain numpy, or a compiled graph
 
-ROOM = 2**20  # bytes; a compiled kernel takes some thousands
+KERNEL_BYTES = 2**20  # a compiled kernel takes some thousands
+ROOM = 2**25  # bytes, free; the kernels of the quick start take seven million
 
 _XDG_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 _XDG_CONFIG = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -177,10 +178,10 @@ def _has_room(folder: str) -> bool:
         return False
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(ROOM))
+            file.write(bytes(KERNEL_BYTES))
+        return shutil.disk_usage(folder).free >= ROOM
     except OSError:
         return False
-    return True
 
 
 @cache

@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import device
 from device import set_device
 
 import mindspore as ms
@@ -92,6 +94,7 @@ end_at_signals()
 import mindspore as ms
 import numpy as np
 from common.errors import run
+import device
 from device import set_device
 
 class Net(ms.nn.Cell):
@@ -140,6 +143,15 @@ def test_without_its_kernel_compiler_all_works_and_a_line_says_why_it_is_slow(tm
     assert (status, printed) == (0, "[0.0, 3.0, 10.0]\n"), errors
     assert errors.startswith("operators are not fused, so that all is slower: ")
     assert errors.endswith(f"{reason}\n") and errors.count("\n") == 1
+
+
+def test_a_disk_that_would_fill_up_while_kernels_are_compiled_counts_as_full(tmp_path, monkeypatch):
+    """The compiler's processes would wait for one of theirs that has ended."""
+    has_room = device._has_room.__wrapped__  # not what it remembers
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=device.ROOM))
+    assert has_room(str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=device.ROOM - 1))
+    assert not has_room(str(tmp_path))
 
 
 def test_a_kernel_compiler_that_fails_nevertheless_is_an_error_that_names_the_way_out(tmp_path):
