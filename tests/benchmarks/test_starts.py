@@ -94,6 +94,8 @@ def test_one_that_goes_on_after_its_result_is_ended():
     program = "import sys, time; open(sys.argv[1], 'w'); time.sleep(600)"
     seconds, _ = time_start("ours", Start([sys.executable, "-c", program, "{folder}/result"], "{folder}/result"))
     assert 0 < seconds < PATIENCE_SECONDS
+    seconds, _ = time_start("ours", Start(["touch", "{folder}/result"], "{folder}/result"))  # or has ended with it
+    assert 0 < seconds < PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
