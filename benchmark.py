@@ -7,7 +7,7 @@
     python benchmark.py --what evaluate         # what the metrics add to separating 100 mixtures
     python benchmark.py --what equal            # mixtures of 100 lengths, and of one
     python benchmark.py --what separate --seconds 60 300 600 --batch 1 --rounds 1 --warmup 1    # recordings
-    python benchmark.py --what start --seconds 4 60 --batch 1 --peer PEER.py    # separate.py from its start to its end
+    python benchmark.py --what start --seconds 4 60 --batch 1 --rounds 3 --peer PEER.py     # scripts from their start
     python benchmark.py --what data             # the input pipeline, against what a step of training consumes
     python benchmark.py --what stream --rounds 1000 --causal 1 --norm_type cgLN     # chunks of a stream, on one core
     python benchmark.py --chart speed.png --results speed.jsonl
@@ -17,7 +17,7 @@ Ours and the peer are processes of their own: `benchmark.py --serve`, or the pee
 {"seconds": ...}. They are asked in turn (A B A B ...), so that whatever else the machine does meets both, and their
 times are compared pair by pair. The peer knows the options N, L, B, H, P, X, R and C.
 
-With --what start both are started anew for each round instead, the peer as `PEER RECORDING.wav FOLDER`.
+With --what start whole scripts are started anew for each round instead, the peer as `PEER RECORDING.wav FOLDER`.
 
 Prints a table and, as the last line, all that was measured as JSON.
 """
@@ -46,19 +46,19 @@ from tqdm import tqdm
 from benchmarks.chart import draw_chart
 from benchmarks.parties import compare, time_in_turn
 from benchmarks.starts import SAMPLE_RATE, time_starts
-from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, straight_lines
+from benchmarks.tables import print_chunks, print_formats, print_lines, print_rows, print_starts, straight_lines
 from common.command_line import parse, require_positive, require_rate
 from common.errors import UserError, run
 from common.files import temporary_folder
 from common.processor import processor_facts
-from config import DEVICE, NETWORK, PRECISION
+from config import DEVICE, NETWORK, PRECISION, STARTED
 from network.options import NetworkOptions, check_precision
 
 # What brings MindSpore is imported where it is needed: the peak memory that the system reports for a process is never
 # below what the process that started it had then.
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
-RECORDED_OPTIONS = ("engine", "batch", "seconds", "chunk", "sample_rate", "rounds", "warmup", "num_workers")
+RECORDED_OPTIONS = ("engine", "scripts", "batch", "seconds", "chunk", "sample_rate", "rounds", "warmup", "num_workers")
 RECORDED_OPTIONS += ("device_target", *PRECISION, *NETWORK)
 
 
@@ -78,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "options": {name: getattr(args, name) for name in RECORDED_OPTIONS},
         "machine": machine(args),
     }
-    measure = {"data": measure_pipeline, "stream": measure_stream}.get(args.what, measure_lengths)
+    others = {"data": measure_pipeline, "stream": measure_stream, "start": measure_starts}
+    measure = others.get(args.what, measure_lengths)
     record |= measure(args)
     print(json.dumps(record))
     if args.results:
@@ -99,7 +100,11 @@ def check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--seconds {args.seconds[1]:g}: --serve and --what data take one length only")
     if args.serve and args.what == "start":
         raise UserError("--serve: a start is over when it is timed; leave it out for --what start")
-    if args.what == "start" and (NetworkOptions.of(args), args.sample_rate) != (NetworkOptions(), SAMPLE_RATE):
+    if args.scripts != list(STARTED) and args.what != "start":
+        raise UserError("--scripts: they are for --what start; leave it out, or add that")
+    if args.what == "start" and args.sample_rate != SAMPLE_RATE:
+        raise UserError(f"--sample_rate {args.sample_rate}: --what start takes {SAMPLE_RATE}; leave it out")
+    if args.what == "start" and args.scripts != ["train"] and NetworkOptions.of(args) != NetworkOptions():
         raise UserError("--what start: times the weights that come along; leave the network's options out")
     if args.serve and args.what == "data":
         raise UserError("--serve: does not time the input pipeline; leave it out for --what data")
@@ -195,10 +200,7 @@ def measure_lengths(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for seconds in args.seconds:
         label = f"{args.what}, {args.batch} x {seconds:g} s"
-        if args.what == "start":
-            parties = time_starts(args, seconds)
-        else:
-            parties = time_in_turn(commands(args, seconds), args.rounds, label, args.batch * seconds)
+        parties = time_in_turn(commands(args, seconds), args.rounds, label, args.batch * seconds)
         ratio = compare(*parties.values()) if len(parties) == 2 else None
         rows.append({"seconds": seconds, "parties": parties, "ratio": ratio})
     print_rows(rows, args)
@@ -206,6 +208,13 @@ def measure_lengths(args: argparse.Namespace) -> dict[str, Any]:
     if lines:
         print_lines(lines)
     return {"rows": rows, "lines": lines}
+
+
+def measure_starts(args: argparse.Namespace) -> dict[str, Any]:
+    """Time whole scripts, and print the table. Returns {"rows": one dict for each thing that is waited for}."""
+    rows = time_starts(args)
+    print_starts(rows)
+    return {"rows": rows}
 
 
 def measure_pipeline(args: argparse.Namespace) -> dict[str, Any]:

@@ -267,6 +267,7 @@ CORPUS = {"out_dir": dict(required=True, help="folder for LibriSpeech/ and metad
 # Options that are given by their place on the command line, without a name.
 POSITIONAL = ("files", "in_file", "out_file")
 
+STARTED = ("separate", "evaluate", "train", "export")
 BENCHMARK = {
     "what": dict(
         choices=("forward", "step", "products", "evaluate", "network", "equal", "separate", "start", "data", "stream"),
@@ -274,12 +275,11 @@ BENCHMARK = {
         help="what to time; forward: the network; step: a step of training; products: the forward pass and its matrix"
         " products alone; network: separating 100 mixtures of 100 lengths; evaluate: that, and with SI-SNR and SDR"
         " too; equal: that, and equal lengths; separate: recordings, one by one, from files to files; start: whole"
-        " processes of separate.py; data: reading training batches; stream: chunks of one, causal, on one core",
+        " --scripts; data: reading training batches; stream: chunks of one, causal, on one core",
     ),
+    "scripts": dict(nargs="+", choices=STARTED, default=list(STARTED), help="of start: which to time to their result"),
     "batch": dict(type=int, default=2, help="mixtures in a batch; of separate, start: recordings"),
-    "seconds": dict(
-        type=float, nargs="+", default=[4.0], help="of a mixture, of evaluate on average; several are timed one by one"
-    ),
+    "seconds": dict(type=float, nargs="+", default=[4.0], help="of a mixture, of evaluate on average; one by one"),
     "chunk": dict(type=float, default=20.0, help="milliseconds of a chunk of stream"),
     "rounds": dict(type=int, default=9, help="rounds that are timed; of data: epochs; of stream: chunks"),
     "warmup": dict(type=int, default=2, help="rounds before those; the first may compile"),

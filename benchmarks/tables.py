@@ -27,6 +27,17 @@ def print_rows(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     print_markdown(table)
 
 
+def print_starts(rows: list[dict[str, Any]]) -> None:
+    """Print how long each script, and each party, keeps a person waiting."""
+    table = [["waited for", "timed", "median s", "minimum s", "peak GB", "second / first", "pair by pair"]]
+    for row in rows:
+        for name, party in row["parties"].items():
+            is_last = row["ratio"] and name == list(row["parties"])[-1]
+            cells = [f"{party[key]:.2f}" for key in ("median", "minimum", "peak_memory_gb")]
+            table.append([row["name"], name, *cells, *(ratio_cells(row["ratio"]) if is_last else ["", ""])])
+    print_markdown(table)
+
+
 def ratio_cells(ratio: dict[str, float]) -> list[str]:
     """The two cells of what `parties.compare` gave."""
     return [f"{ratio['of_medians']:.2f}", f"{ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"]

@@ -4,8 +4,7 @@
 
 writes OUT/LibriSpeech/SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac, 16 kHz mono, and then
 OUT/metadata/libri2mix_SUBSET.csv, for the subsets train-clean-100, dev-clean and test-clean. A corpus that is there is
-kept. The speech comes from py-nanotts (SVOX Pico), whose package carries the voices of six women in five languages.
-Each also lends hers to a man: spoken lower and slower, and stretched, which lengthens the vocal tract.
+kept. scripts/speech.py has the speakers.
 
 A sentence is one phrase from each list of its language in sentences.json. The last phrases of every list are kept for
 the dev and test subsets, so nothing that is heard there, not even a phrase, occurs in the training subset.
@@ -19,51 +18,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyloudnorm
 import soundfile
-from py_nanotts import NanoTTS
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from common.command_line import parse
 from common.errors import UserError, run
-from common.files import whole_file, whole_text
+from common.files import whole_text
+from common.parallel import map_in_processes
 from common.wording import print_line
+from scripts.speech import SPEAKERS, Speaker, write_speech
 
-RATE = 16000
 UTTERANCES = {"train-clean-100": 50, "dev-clean": 3, "test-clean": 4}  # of each speaker
 HELD_OUT_PHRASES = 4
 LOUDNESS = (-33.0, -25.0)  # LUFS, as LibriMix draws them
 LARGEST_SAMPLE = 0.9  # of a mixture
-SYNTHESIS_VOLUME = 0.4  # louder, some vowels clip
-SILENCE = 0.01
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """A voice of the synthesiser, its pitch and speed (1: as recorded), and its vocal tract's length in percent."""
+class Utterance:
+    """A file of speech: who speaks, its path in the folder `LibriSpeech`, and its loudness in LUFS."""
 
-    number: int
-    voice: str
-    pitch: float
-    speed: float
-    tract: int
-
-
-SPEAKERS = (
-    Speaker(1, "en-US", 1.00, 1.00, 100),
-    Speaker(2, "en-GB", 1.25, 1.10, 96),
-    Speaker(3, "de-DE", 1.10, 1.05, 104),
-    Speaker(4, "fr-FR", 1.28, 1.00, 95),
-    Speaker(5, "it-IT", 1.15, 1.10, 100),
-    Speaker(6, "es-ES", 1.20, 1.10, 98),
-    Speaker(7, "en-US", 0.60, 1.05, 120),
-    Speaker(8, "en-GB", 0.70, 0.95, 116),
-    Speaker(9, "de-DE", 0.68, 1.00, 122),
-    Speaker(10, "fr-FR", 0.75, 1.00, 117),
-    Speaker(11, "it-IT", 0.77, 1.05, 118),
-    Speaker(12, "es-ES", 0.60, 1.15, 121),
-)
+    speaker: Speaker
+    path: str
+    loudness: float
 
 
 def draw_sentences(
@@ -84,87 +61,69 @@ def draw_sentences(
         yield f"{' '.join(sentences[number])}."
 
 
-def speak(speaker: Speaker, text: str) -> np.ndarray:
-    """Speak `text`, without the silence around it.
-
-    A signal stretched to `tract` percent has its formants, its pitch and its speed divided by that; the latter two are
-    asked of the synthesiser accordingly. Returns float32 [T], 16 kHz.
-    """
-    stretch = speaker.tract / 100
-    pcm = NanoTTS().speak(
-        text,
-        voice=speaker.voice,
-        pitch=speaker.pitch * stretch,
-        speed=speaker.speed * stretch,
-        volume=SYNTHESIS_VOLUME,
-    )
-    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
-    heard = np.flatnonzero(np.abs(samples) > SILENCE)
-    return resample_poly(samples[heard[0] : heard[-1] + 1], speaker.tract, 100)
-
-
-def speak_subset(
-    folder: str, subset: str, utterances: int, sentences: dict[str, Iterator[str]]
-) -> list[tuple[Speaker, str]]:
-    """Write one subset's files, `utterances` of each speaker.
+def speak_subset(folder: str, subset: str, utterances: int, sentences: dict[str, Iterator[str]]) -> list[Utterance]:
+    """Write one subset's files, `utterances` of each speaker, in as many processes as there are cores.
 
     Args:
-        folder: the folder `LibriSpeech`, which the returned paths are relative to.
+        folder: the folder `LibriSpeech`.
         sentences: {language: iterator of text}.
-
-    Returns a list of (Speaker, path).
     """
     chapter = 1 + list(UTTERANCES).index(subset)
-    spoken = []
     turns = list(itertools.product(SPEAKERS, range(utterances)))
-    for speaker, number in tqdm(turns, desc=f"speaking {subset}", disable=None):
-        path = f"{subset}/{speaker.number}/{chapter}/{speaker.number}-{chapter}-{number:04d}.flac"
+    paths = [f"{subset}/{each.number}/{chapter}/{each.number}-{chapter}-{number:04d}.flac" for each, number in turns]
+    for path in paths:
         os.makedirs(os.path.join(folder, os.path.dirname(path)), exist_ok=True)
-        text = next(sentences[speaker.voice[:2]])
-        with whole_file(os.path.join(folder, path)) as partial:
-            soundfile.write(os.fsencode(partial), speak(speaker, text), RATE)
-        spoken.append((speaker, path))
-    return spoken
+    spoken = map_in_processes(
+        write_speech,
+        (
+            (os.path.join(folder, path), speaker, next(sentences[speaker.voice[:2]]))
+            for path, (speaker, _) in zip(paths, turns, strict=True)
+        ),
+    )
+    spoken = tqdm(spoken, desc=f"speaking {subset}", total=len(turns), disable=None)
+    return [
+        Utterance(speaker, path, loudness) for path, (speaker, _), loudness in zip(paths, turns, spoken, strict=True)
+    ]
 
 
-def draw_pairs(spoken: Sequence[tuple[Speaker, str]], generator: np.random.Generator) -> list[tuple[str, str]]:
+def draw_pairs(spoken: Sequence[Utterance], generator: np.random.Generator) -> list[tuple[Utterance, Utterance]]:
     """Pair every utterance with the next of a random ring, where that is another speaker's.
 
-    Each is then in at most two mixtures, once as either source, and no pair occurs twice. Returns a list of pairs of
-    paths.
+    Each is then in at most two mixtures, once as either source, and no pair occurs twice.
     """
     ring = [spoken[number] for number in generator.permutation(len(spoken))]
     neighbours = zip(ring, ring[1:] + ring[:1], strict=True)
-    return [(path, other_path) for (speaker, path), (other, other_path) in neighbours if speaker != other]
+    return [(first, second) for first, second in neighbours if first.speaker != second.speaker]
 
 
-def draw_gains(sources: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
+def draw_gains(sources: Sequence[np.ndarray], loudness: Sequence[float], generator: np.random.Generator) -> np.ndarray:
     """Gains that bring each of two sources to a random loudness, lowered together where their sum would clip.
 
     Args:
         sources: two float arrays [T], 16 kHz, of any lengths.
+        loudness: of either, in LUFS.
 
     Returns the gains [2].
     """
-    meter = pyloudnorm.Meter(RATE)
-    loudness = np.array([meter.integrated_loudness(samples) for samples in sources])
-    gains = 10 ** ((generator.uniform(*LOUDNESS, size=2) - loudness) / 20)
+    gains = 10 ** ((generator.uniform(*LOUDNESS, size=2) - np.array(loudness)) / 20)
     mixture = np.zeros(max(map(len, sources)))
     for samples, gain in zip(sources, gains, strict=True):
         mixture[: len(samples)] += gain * samples
     return gains * min(1.0, LARGEST_SAMPLE / np.abs(mixture).max())
 
 
-def write_metadata(path: str, folder: str, pairs: Sequence[tuple[str, str]], generator: np.random.Generator) -> None:
-    """Write LibriMix's metadata of these pairs of files, with drawn gains; whole or not at all."""
+def write_metadata(
+    path: str, folder: str, pairs: Sequence[tuple[Utterance, Utterance]], generator: np.random.Generator
+) -> None:
+    """Write LibriMix's metadata of these pairs, with drawn gains; whole or not at all."""
     with whole_text(path) as file:
         rows = csv.writer(file)
         rows.writerow(["mixture_ID", "source_1_path", "source_1_gain", "source_2_path", "source_2_gain"])
         for pair in tqdm(pairs, desc=f"drawing {os.path.basename(path)}", disable=None):
-            sources = [soundfile.read(os.path.join(folder, source))[0] for source in pair]
-            gains = draw_gains(sources, generator)
-            names = [os.path.splitext(os.path.basename(source))[0] for source in pair]
-            rows.writerow(["_".join(names), pair[0], float(gains[0]), pair[1], float(gains[1])])
+            sources = [soundfile.read(os.path.join(folder, each.path))[0] for each in pair]
+            gains = draw_gains(sources, [each.loudness for each in pair], generator)
+            names = [os.path.splitext(os.path.basename(each.path))[0] for each in pair]
+            rows.writerow(["_".join(names), pair[0].path, float(gains[0]), pair[1].path, float(gains[1])])
 
 
 def make_corpus(out_dir: str | os.PathLike, utterances: dict[str, int]) -> dict[str, int]:

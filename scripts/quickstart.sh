@@ -29,7 +29,7 @@ cd -- "$root"
 python=.venv/bin/python
 
 # Another way of making the corpus makes another corpus, beside the old.
-version="$(cat scripts/make_corpus.py scripts/sentences.json | cksum)"
+version="$(cat scripts/{make_corpus.py,speech.py,sentences.json} | cksum)"
 corpus="quickstart/corpus-${version%% *}"
 number=1
 while [[ -e "quickstart/run-$number" ]]; do

@@ -12,7 +12,7 @@ import soundfile
 pytest.importorskip("py_nanotts", reason="requirements/quickstart.txt is not installed")
 pyloudnorm = pytest.importorskip("pyloudnorm", reason="requirements/quickstart.txt is not installed")
 
-from scripts import make_corpus  # noqa: E402
+from scripts import make_corpus, speech  # noqa: E402
 
 SMALL = {"train-clean-100": 2, "dev-clean": 1, "test-clean": 1}
 
@@ -77,10 +77,11 @@ def test_gains_are_lowered_together_where_the_sum_would_clip():
     click = np.zeros(16000)
     click[100] = 1.0
     first, second = noise + click, noise - 0.5 * click
-    gains = make_corpus.draw_gains((first, second), np.random.default_rng(1))
-    assert np.abs(gains[0] * first + gains[1] * second).max() == pytest.approx(0.9)
-    alone = make_corpus.draw_gains((noise, noise), np.random.default_rng(1))
     meter = pyloudnorm.Meter(16000)
+    loudness = [meter.integrated_loudness(samples) for samples in (first, second)]
+    gains = make_corpus.draw_gains((first, second), loudness, np.random.default_rng(1))
+    assert np.abs(gains[0] * first + gains[1] * second).max() == pytest.approx(0.9)
+    alone = make_corpus.draw_gains((noise, noise), [meter.integrated_loudness(noise)] * 2, np.random.default_rng(1))
     draws = np.random.default_rng(1).uniform(-33, -25, size=2)
     assert [meter.integrated_loudness(gain * noise) for gain in alone] == pytest.approx(draws)
 
@@ -101,6 +102,14 @@ def test_no_phrase_of_dev_and_test_is_in_training():
             for phrase in phrases[-4:]:
                 assert any(phrase in sentence for sentence in held_out)
                 assert not any(phrase in sentence for sentence in training)
+
+
+def test_a_sentence_is_the_same_whatever_was_spoken_before():
+    speaker, other = make_corpus.SPEAKERS[0], make_corpus.SPEAKERS[7]
+    first = speech.speak(speaker, "The cat sat on the mat near the window.")
+    for text in ("The dog ran.", "A second sentence, which is somewhat longer than the first."):
+        speech.speak(other, text)
+        assert np.array_equal(speech.speak(speaker, "The cat sat on the mat near the window."), first)
 
 
 def test_voices_differ(corpus):
