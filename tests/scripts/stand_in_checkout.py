@@ -49,6 +49,7 @@ class Checkout:
         shutil.copytree(ROOT / "scripts", self.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "common", self.root / "common", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "requirements", self.root / "requirements")
+        shutil.copytree(ROOT / ".ci", self.root / ".ci")
         shutil.copy(ROOT / "requirements.txt", self.root)
         self.python = folder / "python of ours"
         self.python.write_text(INTERPRETER)
