@@ -176,8 +176,8 @@ SEPARATION = {
     "files": dict(
         nargs="+",
         metavar="FILE",
-        help="recordings of any rate and format that libsndfile reads, folders of them, patterns such as 'a/*.flac';"
-        " -: wav from standard input to standard output",
+        help="recordings of any rate and of formats that libsndfile or PyAV reads, folders of them, patterns such as"
+        " 'a/*.flac'; -: wav from standard input to standard output",
     ),
     "out_dir": dict(default=None, help="folder for NAME_s1.wav, NAME_s2.wav ...; made if missing; none with -"),
     "channel": dict(default="mix", help="which channel to separate, from 1; mix: the mean of all"),

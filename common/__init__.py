@@ -8,6 +8,7 @@ errors        a user's mistake is one clear line and a non-zero exit
 estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
 flac          the streams of a FLAC file, one after another
+media         sound that libsndfile does not read, of telephones and of video files
 mpeg          the frames of an mp3 file, counted
 numbers       division that rounds up; which rates can be
 ogg           the streams of an Ogg file, one after another

@@ -2,7 +2,7 @@
 
 What libsndfile counts is believed of headers that vouch for it. The others: mp3 files, whose frames are counted; Ogg
 and FLAC files of several streams one after another; FLAC of unknown or wrong length, which is decoded once; wav files
-whose header was never completed.
+whose header was never completed. What libsndfile does not read at all is left to FFmpeg (see `common.media`).
 """
 
 import os
@@ -19,6 +19,7 @@ import soundfile
 from common.audio_stream import UNREADABLE, InSequence, Stream, StreamInSequence
 from common.errors import UserError
 from common.flac import flac_pieces
+from common.media import media_stream
 from common.mpeg import MpegStream, mpeg_stream
 from common.ogg import ogg_streams
 from common.riff import goes_on_after_caf, read_wav_header
@@ -114,7 +115,11 @@ class AudioFile:
         try:
             found = soundfile.SoundFile(os.fsencode(self.path))  # as bytes: text would have to be UTF-8
         except UNREADABLE as error:
-            raise UserError(f"{self.name}: not an audio file that libsndfile can read ({error})") from None
+            stream, facts = media_stream(self.path, self.name, error)
+            self._open.callback(stream.close)
+            self.streams.append(stream)
+            self.metadata, self.note = facts.metadata, facts.note
+            return
         self.log, self.metadata = found.extra_info, found.copy_metadata()
         size = AU_SIZE.search(self.log)
         after_au = size and sum(map(int, size.groups())) < end

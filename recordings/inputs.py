@@ -1,6 +1,7 @@
 """The recordings that separate.py is given, and where the files go that it makes of each.
 
-A recording is a file of any format and rate that libsndfile reads, or what is on standard input.
+A recording is a file of any format and rate that libsndfile or, where it is installed, PyAV reads, or what is on
+standard input.
 """
 
 import glob
@@ -16,6 +17,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from common import media
 from common.audio import AudioInfo, checked_info, decode_open
 from common.audio_file import AudioFile
 from common.errors import UserError
@@ -62,21 +64,25 @@ def find_files(arguments: Iterable[str]) -> dict[str, str]:
     passed by. A pattern means what it matches. Raises UserError if a folder or a pattern means nothing.
     """
     found = {}
+    read = ENDINGS | media.ENDINGS if media.has_reader() else ENDINGS
     for argument in arguments:
         if os.path.isdir(argument):
             below = sorted(filter(os.path.isfile, matching(os.path.join(glob.escape(argument), "**", "*"))))
             endings = [os.path.splitext(path)[1].lower() for path in below]
-            paths = [path for path, ending in zip(below, endings, strict=True) if ending in ENDINGS]
-            others = Counter(ending or "without an ending" for ending in endings if ending not in ENDINGS)
+            paths = [path for path, ending in zip(below, endings, strict=True) if ending in read]
+            others = Counter(ending or "without an ending" for ending in endings if ending not in read)
+            hint = f"; {media.HINT}" if media.ENDINGS & others.keys() else ""
             passed_by = ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
             if not paths:
                 there = f" (but {passed_by})" if others else ""
                 raise UserError(
                     f"{argument}: a folder without audio files that can be read{there}; name another, or the files"
-                    " themselves, converted to wav or flac where need be"
+                    f" themselves, converted to wav or flac where need be{hint}"
                 )
             if others:
-                print_line(f"{argument}: passed by {passed_by}, since these endings are of no format that is read")
+                print_line(
+                    f"{argument}: passed by {passed_by}, since these endings are of no format that is read{hint}"
+                )
             found |= {path: os.path.splitext(os.path.relpath(path, argument))[0] for path in paths}
             continue
         paths = [argument]

@@ -11,6 +11,7 @@ import soundfile
 from small_recordings import tones, write, written
 
 import separate
+from common import media
 from common.errors import UserError
 from recordings import inputs
 
@@ -233,7 +234,8 @@ def test_a_pattern_means_what_it_means_to_python(tmp_path, monkeypatch, pattern,
     assert inputs.matching(pattern) == expected
 
 
-def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, capsys):
+def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, capsys, monkeypatch):
+    monkeypatch.setattr(media, "has_reader", lambda: False)
     calls = tmp_path / "calls"
     (calls / "deep").mkdir(parents=True)
     for name, form in (("a.wave", "WAV"), ("b.aifc", "AIFF"), ("c.sph", "NIST"), ("deep/d.SND", "AU")):
@@ -244,10 +246,11 @@ def test_what_a_folder_holds_beside_recordings_is_named(tmp_path, band_main, cap
     assert written(tmp_path) == sorted(
         f"{stem}_s{number}.wav" for stem in ("a", "b", "c", "deep/d") for number in (1, 2)
     )
-    assert f"{calls}: passed by 2 .m4a, 1 .txt, 1 without an ending, since" in capsys.readouterr().out
+    line = f"{calls}: passed by 2 .m4a, 1 .txt, 1 without an ending, since these endings are of no format that is read"
+    assert f"{line}; pip install -r requirements/formats.txt brings what reads m4a" in capsys.readouterr().out
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "x.m4a").write_text("not audio that is read")
-    with pytest.raises(UserError, match=r"phone: a folder without audio files that can be read \(but 1 \.m4a\)"):
+    with pytest.raises(UserError, match=r"phone: a folder without audio .*\(but 1 \.m4a\).*formats\.txt"):
         band_main(tmp_path / "phone")
 
 
