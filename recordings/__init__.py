@@ -1,5 +1,6 @@
 """Recordings of any length, rate and format, and what separate.py makes of them.
 
+activity    who speaks when, from the levels of the estimates
 inputs      the recordings that are asked for: files, folders, patterns, standard input
 live_input  standard input as it comes
 offset      a live stream without its microphone's offset

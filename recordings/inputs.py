@@ -28,6 +28,7 @@ ENDINGS |= {".aif", ".aifc", ".bwf", ".mp1", ".mp2", ".oga", ".opus", ".sf", ".s
 LONGEST_TEXT = 2000  # bytes: libsndfile reads no longer ones, and of a wav with very long ones not even the sound
 CANCELLED = 1e-4  # of the energy of the channels is left in their mean
 BLOCK = 65536  # frames or bytes that are copied at once
+Outputs = dict[str, tuple[list[str], str | None, list[str]]]  # by path, `targets`, `picture`, `segments` of a Recording
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Recording(AudioInfo):
         name: what messages call it.
         targets: paths of a wav file for each speaker; none for standard output.
         picture: path of a PNG file, or None.
+        segments: paths of an RTTM and a JSON file that say who speaks when, or none.
         channels: how many it has.
         subtype: what libsndfile calls the format of its samples.
         metadata: its title, artist and the like, by libsndfile's names.
@@ -49,6 +51,7 @@ class Recording(AudioInfo):
     name: str
     targets: list[str]
     picture: str | None
+    segments: list[str]
     channels: int
     subtype: str
     metadata: dict[str, str]
@@ -120,9 +123,14 @@ def folders_below(folder: str) -> Iterator[str]:
 
 
 def output_paths(
-    files: dict[str, str], out_dir: str, speakers: int, overwrite: bool = False, plot: bool = False
-) -> dict[str, tuple[list[str], str | None]]:
-    """Where the estimates of each file go, and their picture.
+    files: dict[str, str],
+    out_dir: str,
+    speakers: int,
+    overwrite: bool = False,
+    plot: bool = False,
+    segments: bool = False,
+) -> Outputs:
+    """Where the estimates of each file go, their picture, and who speaks when.
 
     Args:
         files: from `find_files`.
@@ -130,17 +138,20 @@ def output_paths(
         speakers: how many.
         overwrite: whether such files may be there already.
         plot: whether there is a picture, NAME.png.
+        segments: whether there are NAME.rttm and NAME.json, which say who speaks when.
 
-    Returns a dict from path to a list of the paths of its estimates, and that of the picture or None. Raises UserError
-    if a file would be written over an input or, unless `overwrite`, over what is there.
+    Returns a dict from path to a list of the paths of its estimates, that of the picture or None, and a list of those
+    of the segments. Raises UserError if a file would be written over an input or, unless `overwrite`, over what is
+    there.
     """
     outputs = {}
     inputs = {os.path.realpath(path) for path in files}
     for path, name in files.items():
         targets = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
         picture = os.path.join(out_dir, f"{name}.png") if plot else None
-        outputs[path] = targets, picture
-        for target in [*targets, picture] if plot else targets:
+        tables = segment_paths(out_dir, name) if segments else []
+        outputs[path] = targets, picture, tables
+        for target in filter(None, [*targets, picture, *tables]):
             if os.path.realpath(target) in inputs:
                 raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
             if os.path.lexists(target) and not overwrite:
@@ -148,11 +159,16 @@ def output_paths(
     return outputs
 
 
-def unwritable(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
+def segment_paths(out_dir: str, name: str) -> list[str]:
+    """Where it is written who speaks when in a recording of this name."""
+    return [os.path.join(out_dir, f"{name}.{ending}") for ending in ("rttm", "json")]
+
+
+def unwritable(outputs: Outputs) -> dict[str, str]:
     """Why some of the files of `output_paths` cannot be written: one place for two of them, or too long a name."""
     owners, reasons = {}, {}
-    for path, (targets, picture) in outputs.items():
-        for target in filter(None, [*targets, picture]):
+    for path, (targets, picture, segments) in outputs.items():
+        for target in filter(None, [*targets, picture, *segments]):
             if (size := len(os.fsencode(os.path.basename(target)))) > LONGEST_NAME:
                 reason = "{}: its name is too long for {}, of {} bytes; {} is the most; rename it"
                 reasons.setdefault(path, reason.format(path, os.path.basename(target), size, LONGEST_NAME))
@@ -165,7 +181,13 @@ def unwritable(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, st
 
 
 def recording_from_file(
-    path: str, targets: list[str], picture: str | None, channel: int | str, copies: ExitStack, name: str | None = None
+    path: str,
+    targets: list[str],
+    picture: str | None,
+    segments: list[str],
+    channel: int | str,
+    copies: ExitStack,
+    name: str | None = None,
 ) -> Recording:
     """The `Recording` of a file, which messages call `name` or else by its path.
 
@@ -184,7 +206,7 @@ def recording_from_file(
         facts = file.channels, file.subtype, copied_texts(name, file.metadata)
     if info.note:
         print(f"{name}: {info.note}")
-    return Recording(info.frames, info.sample_rate, path, name, targets, picture, *facts)
+    return Recording(info.frames, info.sample_rate, path, name, targets, picture, segments, *facts)
 
 
 def copied_texts(name: str, texts: dict[str, str]) -> dict[str, str]:
@@ -231,13 +253,13 @@ def is_pipe(path: str) -> bool:
         return False
 
 
-def recording_from_standard_input(channel: int | str, copies: ExitStack) -> Recording:
+def recording_from_standard_input(channel: int | str, segments: list[str], copies: ExitStack) -> Recording:
     """The `Recording` of what is on standard input, copied as it comes into a folder that is removed with `copies`.
 
     Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
     name = "standard input"
-    return recording_from_file(copied(standard_input(), name, copies), [], None, channel, copies, name)
+    return recording_from_file(copied(standard_input(), name, copies), [], None, segments, channel, copies, name)
 
 
 def standard_input() -> int:
