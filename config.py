@@ -188,6 +188,7 @@ SEPARATION = {
         " recording, 16 at least",
     ),
     "overwrite": dict(action="store_true", help="replace estimates that are there already"),
+    "segments": dict(action="store_true", help="write who speaks when into NAME.rttm and NAME.json too"),
     "skip_existing": dict(action="store_true", help="leave out recordings whose estimates are all there already"),
     "plot": dict(action="store_true", help="draw waveforms and spectrograms into NAME.png too"),
     "streaming": dict(

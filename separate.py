@@ -6,7 +6,8 @@
 
 writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate and exactly of the length of its
 recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
-nothing above half of that rate is in its output. With --plot there is a picture too, separated/meeting.png.
+nothing above half of that rate is in its output. With --plot there is a picture too, separated/meeting.png; with
+--segments there are separated/meeting.rttm and separated/meeting.json, which say who speaks when.
 
 What is longer than 16 s is separated in pieces (recordings/pieces.py), so that memory does not grow with the length. A
 network trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which
@@ -38,7 +39,8 @@ from config import SEPARATION
 from network.checkpoint import path_or_shipped
 from network.in_numpy import load_in_numpy
 from network.options import check_precision
-from recordings.inputs import STANDARD_STREAM, find_files, output_paths
+from recordings.inputs import STANDARD_STREAM, find_files
+from recordings.output_paths import output_paths, segment_paths
 from recordings.pieces import piece_length, separate_in_pieces
 from recordings.resampling import at_rate
 from recordings.separation import separate_files, separate_standard_input, separate_stream
@@ -54,11 +56,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             if args.streaming:
                 separate_stream(net, args.chunk)
             else:
-                separate_standard_input(net, channel, args.encoding)
+                segments = segment_paths(args.out_dir, "standard_input") if args.segments else []
+                separate_standard_input(net, segments, channel, args.encoding)
         return
     files = find_files(args.files)
     net = load_network(args)
-    outputs = output_paths(files, args.out_dir, net.options.C, args.overwrite or args.skip_existing, args.plot)
+    replaces = args.overwrite or args.skip_existing
+    outputs = output_paths(files, args.out_dir, net.options.C, replaces, args.plot, args.segments)
     separate_files(net, outputs, channel, args.encoding, args.skip_existing)
 
 
@@ -69,9 +73,13 @@ def check_options(args: Namespace) -> None:
     if STANDARD_STREAM in args.files or args.streaming:
         if args.files != [STANDARD_STREAM]:
             raise UserError("-, --streaming: standard input is separated alone; give - and no other file")
-        if args.out_dir or args.overwrite or args.skip_existing or args.plot:
+        if args.overwrite or args.skip_existing or args.plot or (args.out_dir and not args.segments):
             options = "--out_dir, --overwrite, --skip_existing, --plot"
             raise UserError(f"{options}: are for files; - goes to standard output, leave them out")
+        if args.streaming and args.segments:
+            raise UserError("--segments: needs the whole recording, and --streaming has none; leave one of them out")
+        if args.segments and not args.out_dir:
+            raise UserError("--segments: name a folder for standard_input.rttm and standard_input.json with --out_dir")
     elif not args.out_dir:
         raise UserError("--out_dir: is missing; name a folder for the estimates")
     if args.overwrite and args.skip_existing:

@@ -25,7 +25,7 @@ from network.in_numpy import NumpyNetwork
 from network.options import NetworkOptions, frame_count, parameter_count
 from network.precision import set_precision
 from network_define import NetWithLoss, TrainingStep, make_optimizer
-from recordings.inputs import output_paths
+from recordings.output_paths import output_paths
 from recordings.separation import separate_files
 from recordings.streaming import Streamer
 

@@ -1,4 +1,4 @@
-"""The recordings that separate.py is given, and where the files go that it makes of each.
+"""The recordings that separate.py is given.
 
 A recording is a file of any format and rate that libsndfile or, where it is installed, PyAV reads, or what is on
 standard input.
@@ -21,7 +21,7 @@ from common import media
 from common.audio import AudioInfo, checked_info, decode_open
 from common.audio_file import AudioFile
 from common.errors import UserError
-from common.files import LONGEST_NAME, kernel_devices, list_folder, temporary_folder
+from common.files import kernel_devices, list_folder, temporary_folder
 from common.wording import print_line, printable
 from recordings.resampling import Reader, at_rate
 
@@ -43,6 +43,7 @@ class Recording(AudioInfo):
         name: what messages call it.
         targets: paths of a wav file for each speaker; none for standard output.
         picture: path of a PNG file, or None.
+        segments: paths of an RTTM and a JSON file that say who speaks when, or none.
         channels: how many it has.
         subtype: what libsndfile calls the format of its samples.
         metadata: its title, artist and the like, by libsndfile's names.
@@ -52,6 +53,7 @@ class Recording(AudioInfo):
     name: str
     targets: list[str]
     picture: str | None
+    segments: list[str]
     channels: int
     subtype: str
     metadata: dict[str, str]
@@ -135,53 +137,14 @@ def folders_below(folder: str) -> Iterator[str]:
         waiting += sorted(filter(os.path.isdir, inside), key=os.path.islink, reverse=True)
 
 
-def output_paths(
-    files: dict[str, str], out_dir: str, speakers: int, overwrite: bool = False, plot: bool = False
-) -> dict[str, tuple[list[str], str | None]]:
-    """Where the estimates of each file go, and their picture.
-
-    Args:
-        files: from `find_files`.
-        out_dir: folder for NAME_s1.wav, NAME_s2.wav ...
-        speakers: how many.
-        overwrite: whether such files may be there already.
-        plot: whether there is a picture, NAME.png.
-
-    Returns a dict from path to a list of the paths of its estimates, and that of the picture or None. Raises UserError
-    if a file would be written over an input or, unless `overwrite`, over what is there.
-    """
-    outputs = {}
-    inputs = {os.path.realpath(path) for path in files}
-    for path, name in files.items():
-        targets = [os.path.join(out_dir, f"{name}_s{number}.wav") for number in range(1, speakers + 1)]
-        picture = os.path.join(out_dir, f"{name}.png") if plot else None
-        outputs[path] = targets, picture
-        for target in [*targets, picture] if plot else targets:
-            if os.path.realpath(target) in inputs:
-                raise UserError(f"{target}: the estimates of {path} would overwrite this input; take another --out_dir")
-            if os.path.lexists(target) and not overwrite:
-                raise UserError(f"{target}: is there already; --overwrite replaces it, --skip_existing leaves it")
-    return outputs
-
-
-def unwritable(outputs: dict[str, tuple[list[str], str | None]]) -> dict[str, str]:
-    """Why some of the files of `output_paths` cannot be written: one place for two of them, or too long a name."""
-    owners, reasons = {}, {}
-    for path, (targets, picture) in outputs.items():
-        for target in filter(None, [*targets, picture]):
-            if (size := len(os.fsencode(os.path.basename(target)))) > LONGEST_NAME:
-                reason = "{}: its name is too long for {}, of {} bytes; {} is the most; rename it"
-                reasons.setdefault(path, reason.format(path, os.path.basename(target), size, LONGEST_NAME))
-            other = owners.setdefault(os.path.realpath(target), path)
-            if other != path:
-                reason = "{}: would be written to {}, as {} would; give them two --out_dir"
-                reasons.setdefault(path, reason.format(path, target, other))
-                reasons.setdefault(other, reason.format(other, target, path))
-    return reasons
-
-
 def recording_from_file(
-    path: str, targets: list[str], picture: str | None, channel: int | str, copies: ExitStack, name: str | None = None
+    path: str,
+    targets: list[str],
+    picture: str | None,
+    segments: list[str],
+    channel: int | str,
+    copies: ExitStack,
+    name: str | None = None,
 ) -> Recording:
     """The `Recording` of a file, which messages call `name` or else by its path.
 
@@ -200,7 +163,7 @@ def recording_from_file(
         facts = file.channels, file.subtype, copied_texts(name, file.metadata)
     if info.note:
         print_line(f"{name}: {info.note}")
-    return Recording(info.frames, info.sample_rate, path, name, targets, picture, *facts)
+    return Recording(info.frames, info.sample_rate, path, name, targets, picture, segments, *facts)
 
 
 def copied_texts(name: str, texts: dict[str, str]) -> dict[str, str]:
@@ -248,13 +211,13 @@ def is_pipe(path: str) -> bool:
         return False
 
 
-def recording_from_standard_input(channel: int | str, copies: ExitStack) -> Recording:
+def recording_from_standard_input(channel: int | str, segments: list[str], copies: ExitStack) -> Recording:
     """The `Recording` of what is on standard input, copied as it comes into a folder that is removed with `copies`.
 
     Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
     name = "standard input"
-    return recording_from_file(copied(standard_input(), name, copies), [], None, channel, copies, name)
+    return recording_from_file(copied(standard_input(), name, copies), [], None, segments, channel, copies, name)
 
 
 def standard_input() -> int:

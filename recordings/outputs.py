@@ -1,14 +1,15 @@
-"""The files that are written for a recording: its estimates, all or none, or a stream of them.
+"""The files that are written for a recording: its estimates, all or none, or a stream of them; who speaks when.
 
 Estimates are wav files of their recording's own rate and resolution, with its title, artist and the like; on standard
 output, one wav with a channel a speaker.
 """
 
+import json
 import os
 import shutil
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import BinaryIO
@@ -18,7 +19,8 @@ import soundfile
 
 from common.audio import AudioInfo, as_steps, decode
 from common.errors import UserError, unwritable_output
-from common.files import make_folder, temporary_folder, whole_file, writing
+from common.files import make_folder, temporary_folder, whole_file, whole_text, writing
+from recordings.activity import Segment
 from recordings.inputs import BLOCK, Recording
 from recordings.resampling import at_rate
 
@@ -124,6 +126,25 @@ def new_wav(path: str, recording: Recording, signal: np.ndarray, subtype: str) -
     for name, text in recording.metadata.items():
         setattr(file, name, text)
     return file
+
+
+def write_segments(recording: Recording, segments: Sequence[Segment]) -> None:
+    """Write who speaks when in a recording, as RTTM and as JSON. Raises UserError if they cannot be written.
+
+    RTTM is NIST's, of ten fields that spaces separate, so that a name has underscores for its own.
+    """
+    table, structure = recording.segments
+    name, seconds = os.path.splitext(os.path.basename(recording.name))[0], recording.frames / recording.sample_rate
+    make_folder(os.path.dirname(table) or ".")
+    with whole_text(table) as file:
+        for each in segments:
+            times = f"{each.start:.3f} {each.end - each.start:.3f}"
+            file.write(f"SPEAKER {'_'.join(name.split())} 1 {times} <NA> <NA> s{each.speaker} <NA> <NA>\n")
+    with whole_text(structure) as file:
+        rows = [{"start": round(each.start, 3), "end": round(each.end, 3), "speaker": f"s{each.speaker}"}
+                for each in segments]  # fmt: skip
+        json.dump({"recording": recording.name, "seconds": round(seconds, 3), "segments": rows}, file, indent=1)
+        file.write("\n")
 
 
 @contextmanager

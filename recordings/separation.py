@@ -13,30 +13,30 @@ from tqdm import tqdm
 from common.errors import UserError
 from common.wording import count_of, printable
 from network.in_numpy import NumpyNetwork
-from recordings.inputs import (
-    Recording,
-    recording_from_file,
-    recording_from_standard_input,
-    stretch_reader,
-    unwritable,
-)
+from recordings.activity import speech_segments
+from recordings.inputs import Recording, recording_from_file, recording_from_standard_input, stretch_reader
 from recordings.live_input import LiveInput
-from recordings.outputs import WaitingFile, WavStream, write_estimates
+from recordings.output_paths import Outputs, unwritable
+from recordings.outputs import WaitingFile, WavStream, write_estimates, write_segments
 from recordings.pieces import PieceFile, piece_length, separate_in_pieces
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
-def separate_standard_input(net: Network, channel: int | str, encoding: str | None) -> None:
-    """Separate standard input into a wav on standard output; arguments as `separate_files` has them."""
+def separate_standard_input(net: Network, segments: list[str], channel: int | str, encoding: str | None) -> None:
+    """Separate standard input into a wav on standard output.
+
+    Who speaks when goes to `segments`, the paths of an RTTM and a JSON file or none; the other arguments are those of
+    `separate_files`.
+    """
     with ExitStack() as copies:
-        separate_recordings(net, [recording_from_standard_input(channel, copies)], channel, encoding)
+        separate_recordings(net, [recording_from_standard_input(channel, segments, copies)], channel, encoding)
 
 
 def separate_files(
     net: Network,
-    outputs: dict[str, tuple[list[str], str | None]],
+    outputs: Outputs,
     channel: int | str,
     encoding: str | None,
     skip_existing: bool = False,
@@ -45,7 +45,7 @@ def separate_files(
 
     Args:
         net: from `device.load_to_separate`.
-        outputs: where the estimates of each file go, from `inputs.output_paths`.
+        outputs: where what is made of each file goes, from `output_paths.output_paths`.
         channel: which one is separated, a number from 1, or "mix" for the mean of all.
         encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.
         skip_existing: leave out recordings of which all is there already, as an earlier call that was stopped leaves
@@ -56,14 +56,14 @@ def separate_files(
     """
     found, failed, done, refused = [], 0, 0, unwritable(outputs)
     with ExitStack() as copies:
-        for path, (targets, picture) in outputs.items():
+        for path, (targets, picture, segments) in outputs.items():
             try:
                 if path in refused:
                     raise UserError(refused[path])
-                if skip_existing and all(map(os.path.isfile, filter(None, [*targets, picture]))):
+                if skip_existing and all(map(os.path.isfile, filter(None, [*targets, picture, *segments]))):
                     done += 1
                     continue
-                found.append(recording_from_file(path, targets, picture, channel, copies))
+                found.append(recording_from_file(path, targets, picture, segments, channel, copies))
             except UserError as error:
                 if len(outputs) == 1:
                     raise
@@ -127,11 +127,14 @@ def separate_recording(
             for estimates in pieces:
                 waiting.append(estimates)
         subtype, peak = write_estimates(recording, waiting.stretches, encoding)
+
+        def read_all(start: int, length: int) -> np.ndarray:
+            return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
+
+        if recording.segments:
+            write_segments(recording, speech_segments(read_all, samples, net.sample_rate))
         if recording.picture:
             from recordings.picture import draw_picture  # matplotlib, for this alone
-
-            def read_all(start: int, length: int) -> np.ndarray:
-                return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
             draw_picture(recording.picture, os.path.basename(recording.name), read_all, samples, net.sample_rate)
     return where_written(recording, subtype, peak)
@@ -139,7 +142,8 @@ def separate_recording(
 
 def where_written(recording: Recording, subtype: str, peak: float) -> str:
     """The line that says where the estimates are."""
-    where = ", ".join(filter(None, [*recording.targets, recording.picture])) or "standard output"
+    estimates = recording.targets or ["standard output"]
+    where = ", ".join(filter(None, [*estimates, recording.picture, *recording.segments]))
     note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
     return f"{recording.name}: {where}{note}"
 
