@@ -11,7 +11,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 
@@ -48,19 +47,26 @@ def checked_records(path: str) -> list[tuple[int, int, int]] | None:
     Returns what `require_sound` takes of each record; None if the file is of an earlier version and has no checksums.
     Raises Damaged or sqlite3.Error.
     """
+    try:
+        records, rest = _records(path)
+    except UnicodeDecodeError as error:
+        raise Damaged(f"{path}.db: damaged ({error})") from None
+    if records is not None and rest != _crc(path, _between(records, os.path.getsize(path))):
+        raise Damaged(f"{path}: damaged, its checksum differs")
+    return records
+
+
+def _records(path: str) -> tuple[list[tuple[int, int, int]] | None, int]:
+    """What the tables say of the records, or None, and of the rest."""
     with closing(sqlite3.connect(f"{path}.db")) as database:
-        database.text_factory = partial(str, encoding="utf-8", errors="replace")  # damaged texts, too, of its messages
         is_sound = database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         tables = database.execute("SELECT name FROM sqlite_master WHERE name IN ('records', 'checksums')").fetchall()
         if is_sound and not tables:
-            return None
+            return None, 0
         checksums = database.execute("SELECT rest, entries FROM checksums").fetchall()
         if not is_sound or [entries for _, entries in checksums] != [_crc_of_entries(database)]:
             raise Damaged(f"{path}.db: damaged, its checksum differs")
-        records = database.execute("SELECT start, stop, crc FROM records").fetchall()
-    if checksums[0][0] != _crc(path, _between(records, os.path.getsize(path))):
-        raise Damaged(f"{path}: damaged, its checksum differs")
-    return records
+        return database.execute("SELECT start, stop, crc FROM records").fetchall(), checksums[0][0]
 
 
 def require_sound(path: str, record: tuple[int, int, int]) -> None:
