@@ -264,6 +264,7 @@ PREPARATION = {
 }
 
 CORPUS = {"out_dir": dict(required=True, help="folder for LibriSpeech/ and metadata/; made if missing")}
+PAGE = {"port": dict(type=int, default=None, help="where the page is on 127.0.0.1; default: the first free from 7860")}
 
 # Options that are given by their place on the command line, without a name.
 POSITIONAL = ("files", "in_file", "out_file")
@@ -296,5 +297,5 @@ GROUPS = dict(
     network=NETWORK, device=DEVICE, precision=PRECISION, data=DATA, training_data=TRAINING_DATA, training=TRAINING,
     model_file=MODEL_FILE, evaluation=EVALUATION, separation=SEPARATION, export=EXPORT, exported_file=EXPORTED_FILE,
     inference=INFERENCE, inference_result=INFERENCE_RESULT, conversion=CONVERSION, publication=PUBLICATION,
-    preparation=PREPARATION, corpus=CORPUS, benchmark=BENCHMARK,
+    preparation=PREPARATION, corpus=CORPUS, benchmark=BENCHMARK, page=PAGE,
 )  # fmt: skip

@@ -103,11 +103,15 @@ def _chart(draw: Callable[[Axes, dict[str, str]], None], palette: dict[str, str]
 
 def signal_picture(samples: np.ndarray, sample_rate: int) -> str:
     """The waveform of samples [T] within -1 and 1 above their spectrogram, from edge to edge: a data URI of WebP."""
-    figure = Figure(figsize=(8, 2.4))
-    wave, spectrogram = figure.add_axes((0, 0.68, 1, 0.32)), figure.add_axes((0, 0, 1, 0.64))
     hop = max(1, round(HOP_SECONDS * sample_rate))
     gathered = gather_columns(lambda start, length: samples[np.newaxis, start : start + length], len(samples), hop)
-    lowest, highest, power = (each[0] for each in gathered)
+    return columns_picture(*(each[0] for each in gathered), hop)
+
+
+def columns_picture(lowest: np.ndarray, highest: np.ndarray, power: np.ndarray, hop: int) -> str:
+    """The same of what `gather_columns` returns for one signal: lowest and highest samples [columns], power [.., F]."""
+    figure = Figure(figsize=(8, 2.4))
+    wave, spectrogram = figure.add_axes((0, 0.68, 1, 0.32)), figure.add_axes((0, 0, 1, 0.64))
     wave.fill_between(np.arange(len(lowest)), lowest - 0.01, highest + 0.01, color=WAVE, linewidth=0)
     wave.set(xlim=(0, max(len(lowest) - 1, 1)), ylim=(-1.02, 1.02))
     sine = (HOPS_IN_WINDOW * hop / 4) ** 2  # the power of a sine of amplitude 1 at its frequency

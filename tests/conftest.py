@@ -95,7 +95,12 @@ def restore_mode(device):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
-pytest_plugins = ["cpp_program", "small_recordings", "stand_in_checkout"]  # fixtures that are the same for many tests
+pytest_plugins = [
+    "browser",
+    "cpp_program",
+    "small_recordings",
+    "stand_in_checkout",
+]  # fixtures that are the same for many tests
 
 
 @pytest.fixture

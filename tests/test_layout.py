@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-COMMANDS = ["preprocess", "train", "evaluate", "separate", "export", "convert", "benchmark"]
+COMMANDS = ["preprocess", "train", "evaluate", "separate", "export", "convert", "benchmark", "demo"]
 ROOT_MODULES = [*COMMANDS, "data", "model", "loss", "network_define", "config", "device"]
 ROOT_FILES = ["README.md", "README_CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "requirements.txt"]
 ROOT_FILES += ["pyproject.toml"]
 PACKAGES = ["network", "corpus", "training", "evaluation", "recordings", "benchmarks", "common", "ascend310_infer"]
-PACKAGES += ["ascend_check"]
+PACKAGES += ["ascend_check", "page"]
 FOLDERS = [*PACKAGES, "scripts", "checkpoints", "configs", "tests", "docs", "requirements"]
 # Tests of a behaviour that many modules have a part in; every other test file is named after the module that it tests.
 BEHAVIOURS = {

@@ -1,7 +1,6 @@
 """evaluation/report.py: the page of an evaluation as a real browser shows it."""
 
 import re
-import shutil
 import time
 
 import pytest
@@ -9,22 +8,6 @@ from made_up import made_up
 from pages import contrast
 
 from evaluation import report
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs the browser Chromium, which is not here (Debian: apt-get install chromium)")
-    options = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
-    options += ["disable-component-update", "disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[f"--{option}" for option in options])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
