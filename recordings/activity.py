@@ -22,7 +22,7 @@ FLOOR = 1e-7  # of the power that a recording mostly has; below that no levels a
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts as speech. `python -m scripts.measure_voices fit` chose them, on voices of the training.
+    """What counts as speech: near what `python -m scripts.measure_voices fit` finds best for voices of the training.
 
     Attributes:
         own_range: dB that a frame may be below how loud its voice mostly is.

@@ -31,7 +31,7 @@ QUIET = 0.01  # of the power that a stretch mostly has: nobody leads below that
 
 @dataclass(frozen=True)
 class Limits:
-    """Where two estimates are of one voice. `python -m scripts.measure_voices fit` chose them, on training voices.
+    """Where two estimates are of one voice: set by hand on training voices, beside `scripts.measure_voices fit`.
 
     Attributes:
         most_other: dB of all power that the weaker holds and the stronger does not.

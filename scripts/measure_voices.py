@@ -133,11 +133,10 @@ def separated(net: NumpyNetwork, example: Example, path: str) -> np.ndarray:
 def true_activity(sources: np.ndarray) -> np.ndarray:
     """Where the sources [2, T] speak: bool [2, hops].
 
-    Each is by itself compared with its own loudness, down to 32 dB below it; pauses below 0.3 s belong to speech.
+    Each is by itself compared with its own loudness, down to 32 dB below it; pauses below 0.4 s belong to speech.
     """
-    alone = replace(
-        RULES, own_range=32, above_noise=0, recording_range=200, leak_range=200, rise=0, window=0.03, shortest=0.1
-    )
+    alone = replace(RULES, own_range=32, above_noise=0, recording_range=200, leak_range=200, rise=0)
+    alone = replace(alone, window=0.03, pause=0.4, shortest=0.1)
     signals = [np.vstack([source, source]) for source in sources]
     return np.concatenate([activity(powers_of(each), HOP_SECONDS, alone) for each in signals])
 
