@@ -183,10 +183,9 @@ SEPARATION = {
     "channel": dict(default="mix", help="which channel to separate, from 1; mix: the mean of all"),
     "encoding": dict(
         choices=("16", "24", "float"),
-        default=None,
-        help="bits of a sample, or 32-bit float, which is also taken where integers would clip; default: as the"
-        " recording, 16 at least",
+        help="bits of a sample, or 32-bit float, also where integers would clip; default: the recording's, 16 at least",
     ),
+    "speakers": dict(default="all", help="voices to keep, from 1, the other files silent; auto: as many as speak"),
     "overwrite": dict(action="store_true", help="replace estimates that are there already"),
     "segments": dict(action="store_true", help="write who speaks when into NAME.rttm and NAME.json too"),
     "skip_existing": dict(action="store_true", help="leave out recordings whose estimates are all there already"),

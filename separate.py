@@ -6,8 +6,9 @@
 
 writes separated/meeting_s1.wav, separated/meeting_s2.wav ..., each at the rate and exactly of the length of its
 recording; on standard output, one wav with a channel a speaker. The network hears what its own sample rate can carry:
-nothing above half of that rate is in its output. With --plot there is a picture too, separated/meeting.png; with
---segments there are separated/meeting.rttm and separated/meeting.json, which say who speaks when.
+nothing above half of that rate is in its output. With --speakers auto the first file is the recording itself where only
+one person speaks, and the others are silent. With --plot there is a picture too, separated/meeting.png;
+with --segments there are separated/meeting.rttm and separated/meeting.json, which say who speaks when.
 
 What is longer than 16 s is separated in pieces (recordings/pieces.py), so that memory does not grow with the length. A
 network trained for SI-SNR leaves the levels of its estimates open. Here each gets the gain, in every piece, with which
@@ -57,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 separate_stream(net, args.chunk)
             else:
                 segments = segment_paths(args.out_dir, "standard_input") if args.segments else []
-                separate_standard_input(net, segments, channel, args.encoding)
+                separate_standard_input(net, channel, args.encoding, wanted_speakers(args, net), segments)
         return
     files = find_files(args.files)
     net = load_network(args)
     replaces = args.overwrite or args.skip_existing
     outputs = output_paths(files, args.out_dir, net.options.C, replaces, args.plot, args.segments)
-    separate_files(net, outputs, channel, args.encoding, args.skip_existing)
+    separate_files(net, outputs, channel, args.encoding, args.skip_existing, wanted_speakers(args, net))
 
 
 def check_options(args: Namespace) -> None:
@@ -82,6 +83,10 @@ def check_options(args: Namespace) -> None:
             raise UserError("--segments: name a folder for standard_input.rttm and standard_input.json with --out_dir")
     elif not args.out_dir:
         raise UserError("--out_dir: is missing; name a folder for the estimates")
+    if args.speakers not in ("all", "auto") and not (args.speakers.isdecimal() and int(args.speakers) > 0):
+        raise UserError(f"--speakers {args.speakers}: must be a number of voices, from 1, auto to find it out, or all")
+    if args.streaming and args.speakers != "all":
+        raise UserError(f"--speakers {args.speakers}: a stream keeps all that the network gives; leave it out")
     if args.overwrite and args.skip_existing:
         raise UserError("--overwrite, --skip_existing: either replace what is there or leave it; take one of them")
     if args.streaming and (args.encoding or args.channel != "mix"):
@@ -92,6 +97,17 @@ def check_options(args: Namespace) -> None:
     check_precision(args.amp_level, args.amp_type)
     if args.streaming and args.amp_level != "O0":
         raise UserError(f"--amp_level {args.amp_level}: plain numpy separates a stream, all in float32; leave it out")
+
+
+def wanted_speakers(args: Namespace, net: Network) -> int | str:
+    """How many voices are kept: a number, "auto" or "all". Raises UserError if the network does not give so many."""
+    if args.speakers in ("all", "auto"):
+        return args.speakers
+    if int(args.speakers) > net.options.C:
+        raise UserError(
+            f"--speakers {args.speakers}: the network is for {net.options.C}; take fewer, or another network"
+        )
+    return int(args.speakers)
 
 
 def load_network(args: Namespace) -> Network:

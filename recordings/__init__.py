@@ -9,6 +9,7 @@ outputs       the files that are written for a recording, all or none, or a stre
 picture       waveforms and spectrograms of a recording and its estimates
 pieces        long recordings in flat memory: separated in pieces, and joined
 resampling    recordings at other rates than the network's, there and back
+same_voice    one voice or two: which estimates are of the same voice
 separation    separates files, standard input or a stream, and prints where the estimates are
 streaming     a causal network on a live stream, in numpy
 voices        who is who in the pieces of a recording, decided over all of them together

@@ -22,7 +22,7 @@ FLOOR = 1e-7  # of the power that a recording mostly has; below that no levels a
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts as speech. `python -m scripts.measure_voices fit` chose them, on voices of the training.
+    """What counts as speech: near what `python -m scripts.measure_voices fit` finds best for voices of the training.
 
     Attributes:
         own_range: dB that a frame may be below how loud its voice mostly is.
@@ -89,7 +89,7 @@ def gather_powers(read: Reader, samples: int, sample_rate: int) -> np.ndarray:
 
 def activity(powers: np.ndarray, hop: float, rules: Rules = RULES) -> np.ndarray:
     """Where voices speak: bool [C, hops], from the powers [1 + C, hops] in hops of so many seconds."""
-    powers = _means(powers, max(1, round(rules.window / hop)))
+    powers = moving_means(powers, max(1, round(rules.window / hop)))
     loudness = mostly(powers)  # [1 + C]
     floor = max(FLOOR * loudness[0], np.finfo(np.float32).tiny)
     mixture, estimates = loudness[0], powers[1:]
@@ -124,8 +124,8 @@ def _below(power: np.ndarray, decibels: float) -> np.ndarray:
     return power * 10 ** (-decibels / 10)
 
 
-def _means(powers: np.ndarray, width: int) -> np.ndarray:
-    """Moving means over so many hops about each: [S, hops]."""
+def moving_means(powers: np.ndarray, width: int) -> np.ndarray:
+    """Means of powers [S, hops] over so many hops about each."""
     padded = np.pad(powers, ((0, 0), (width // 2 + 1, ceil_div(width, 2) - 1)), mode="edge")
     sums = padded.cumsum(axis=1, dtype=np.float64)
     return (sums[:, width:] - sums[:, :-width]) / width

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ class Recording(AudioInfo):
     name: str
     targets: list[str]
     picture: str | None
-    segments: list[str]
+    segments: Sequence[str]
     channels: int
     subtype: str
     metadata: dict[str, str]
@@ -141,10 +141,10 @@ def recording_from_file(
     path: str,
     targets: list[str],
     picture: str | None,
-    segments: list[str],
     channel: int | str,
     copies: ExitStack,
     name: str | None = None,
+    segments: Sequence[str] = (),
 ) -> Recording:
     """The `Recording` of a file, which messages call `name` or else by its path.
 
@@ -211,13 +211,13 @@ def is_pipe(path: str) -> bool:
         return False
 
 
-def recording_from_standard_input(channel: int | str, segments: list[str], copies: ExitStack) -> Recording:
+def recording_from_standard_input(channel: int | str, copies: ExitStack, segments: Sequence[str] = ()) -> Recording:
     """The `Recording` of what is on standard input, copied as it comes into a folder that is removed with `copies`.
 
     Raises UserError if it cannot be copied, and as `audio.audio_info` does.
     """
     name = "standard input"
-    return recording_from_file(copied(standard_input(), name, copies), [], None, segments, channel, copies, name)
+    return recording_from_file(copied(standard_input(), name, copies), [], None, channel, copies, name, segments)
 
 
 def standard_input() -> int:

@@ -2,14 +2,17 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from device import Network
 
 import numpy as np
 from tqdm import tqdm
 
+from common.audio import decode_open
+from common.audio_file import AudioFile
 from common.errors import UserError
 from common.wording import count_of, printable
 from network.in_numpy import NumpyNetwork
@@ -19,19 +22,27 @@ from recordings.live_input import LiveInput
 from recordings.output_paths import Outputs, unwritable
 from recordings.outputs import WaitingFile, WavStream, write_estimates, write_segments
 from recordings.pieces import PieceFile, piece_length, separate_in_pieces
+from recordings.same_voice import Voices, same_voices
 from recordings.streaming import Streamer
 
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
 
 
-def separate_standard_input(net: Network, segments: list[str], channel: int | str, encoding: str | None) -> None:
+def separate_standard_input(
+    net: Network,
+    channel: int | str,
+    encoding: str | None,
+    speakers: int | str = "all",
+    segments: Sequence[str] = (),
+) -> None:
     """Separate standard input into a wav on standard output.
 
     Who speaks when goes to `segments`, the paths of an RTTM and a JSON file or none; the other arguments are those of
     `separate_files`.
     """
     with ExitStack() as copies:
-        separate_recordings(net, [recording_from_standard_input(channel, segments, copies)], channel, encoding)
+        recording = recording_from_standard_input(channel, copies, segments)
+        separate_recordings(net, [recording], channel, encoding, speakers)
 
 
 def separate_files(
@@ -40,6 +51,7 @@ def separate_files(
     channel: int | str,
     encoding: str | None,
     skip_existing: bool = False,
+    speakers: int | str = "all",
 ) -> None:
     """Separate files, and print where their estimates are.
 
@@ -50,6 +62,7 @@ def separate_files(
         encoding: a key of `outputs.ENCODINGS`, or None for what the recording has.
         skip_existing: leave out recordings of which all is there already, as an earlier call that was stopped leaves
             them: an estimate has its name once it is whole. Prints how many they are.
+        speakers: how many voices are kept, from 1 to C; "auto" to find out for each (see `same_voice`); or "all".
 
     A file that cannot be separated is named in an error of one line, and the others are separated. Raises UserError if
     there was any.
@@ -63,7 +76,7 @@ def separate_files(
                 if skip_existing and all(map(os.path.isfile, filter(None, [*targets, picture, *segments]))):
                     done += 1
                     continue
-                found.append(recording_from_file(path, targets, picture, segments, channel, copies))
+                found.append(recording_from_file(path, targets, picture, channel, copies, segments=segments))
             except UserError as error:
                 if len(outputs) == 1:
                     raise
@@ -71,12 +84,14 @@ def separate_files(
                 failed += 1
         if done:
             print(f"{count_of(done, 'recording')}: left out, since the estimates are there")
-        failed += separate_recordings(net, found, channel, encoding)
+        failed += separate_recordings(net, found, channel, encoding, speakers)
     if failed:
         raise UserError(f"{failed} of {len(outputs)} files were not separated, for the reasons above")
 
 
-def separate_recordings(net: Network, found: list[Recording], channel: int | str, encoding: str | None) -> int:
+def separate_recordings(
+    net: Network, found: list[Recording], channel: int | str, encoding: str | None, speakers: int | str
+) -> int:
     """Separate recordings, and print where the estimates are.
 
     Returns how many could not be separated; raises UserError instead if there is only one.
@@ -90,7 +105,8 @@ def separate_recordings(net: Network, found: list[Recording], channel: int | str
     with tqdm(total=seconds, desc="separating", bar_format=BAR, disable=None) as progress:
         for recording in found:
             try:
-                tqdm.write(printable(separate_recording(net, recording, channel, encoding, piece, progress)))
+                text = separate_recording(net, recording, channel, encoding, piece, progress, speakers)
+                tqdm.write(printable(text))
             except UserError as error:
                 if len(found) == 1:
                     raise
@@ -109,7 +125,13 @@ def print_changes(net: Network, found: Iterable[Recording], channel: int | str) 
 
 
 def separate_recording(
-    net: Network, recording: Recording, channel: int | str, encoding: str | None, piece: int, progress: tqdm
+    net: Network,
+    recording: Recording,
+    channel: int | str,
+    encoding: str | None,
+    piece: int,
+    progress: tqdm,
+    speakers: int | str = "all",
 ) -> str:
     """Separate one recording in pieces of this length, and write its estimates and their picture, if it has one.
 
@@ -126,25 +148,48 @@ def separate_recording(
             )
             for estimates in pieces:
                 waiting.append(estimates)
-        subtype, peak = write_estimates(recording, waiting.stretches, encoding)
 
         def read_all(start: int, length: int) -> np.ndarray:
             return np.vstack([read(start, length), waiting.read(start, length, net.sample_rate)])
 
+        def read_written(start: int, length: int) -> np.ndarray:
+            signals = read_all(start, length)
+            return np.vstack([signals[:1], voices.written(signals[1:], signals[0])])
+
+        wanted = {"all": net.options.C, "auto": None}.get(speakers, speakers)
+        voices = same_voices(read_all, samples, net.sample_rate, net.options.C, wanted)
+        stretches = partial(written_stretches, recording, waiting, voices, channel)
+        subtype, peak = write_estimates(recording, stretches, encoding)
         if recording.segments:
-            write_segments(recording, speech_segments(read_all, samples, net.sample_rate))
+            write_segments(recording, speech_segments(read_written, samples, net.sample_rate))
         if recording.picture:
             from recordings.picture import draw_picture  # matplotlib, for this alone
 
-            draw_picture(recording.picture, os.path.basename(recording.name), read_all, samples, net.sample_rate)
-    return where_written(recording, subtype, peak)
+            draw_picture(recording.picture, os.path.basename(recording.name), read_written, samples, net.sample_rate)
+    return where_written(recording, subtype, peak, voices, net.options.C)
 
 
-def where_written(recording: Recording, subtype: str, peak: float) -> str:
-    """The line that says where the estimates are."""
+def written_stretches(
+    recording: Recording, waiting: WaitingFile, voices: Voices, channel: int | str
+) -> Iterator[np.ndarray]:
+    """What is written of the estimates that wait, stretch by stretch at the recording's rate: [C, n]."""
+    start = 0
+    with AudioFile(recording.path, recording.name) as file:
+        for estimates in waiting.stretches():
+            stop = start + estimates.shape[1]
+            mixture = decode_open(file, start, stop, channel) if voices.whole else estimates[0]
+            yield voices.written(estimates, mixture)
+            start = stop
+
+
+def where_written(recording: Recording, subtype: str, peak: float, voices: Voices, speakers: int) -> str:
+    """The line that says where the estimates are, and how many voices were kept of so many speakers."""
     estimates = recording.targets or ["standard output"]
     where = ", ".join(filter(None, [*estimates, recording.picture, *recording.segments]))
     note = f" (32-bit float: their peak of {peak:.2f} would be clipped in integers)" if peak > 1 else ""
+    if (count := len(voices.groups)) < speakers:
+        first = f"{count_of(count, 'voice')}{': the first is the recording itself' if voices.whole else ''}"
+        note += f" ({first}, and what is left is silent)"
     return f"{recording.name}: {where}{note}"
 
 

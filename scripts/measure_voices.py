@@ -6,7 +6,7 @@
 
 SPEECH is a folder of LibriSpeech/, noise/doing_the_dishes.wav and of dev.csv and train.csv, which list utterances and
 their speakers. The estimates of each recording are kept in the folder ESTIMATES, one for each checkpoint, and are made
-where they are missing. Needs simpleder (requirements/test.txt).
+where they are missing. A number after it, such as 5, takes a fifth of the recordings.
 """
 
 import csv
@@ -23,21 +23,23 @@ from tqdm import tqdm
 from common.audio import read_audio
 from common.errors import run
 from common.estimates import best_permutation
+from evaluation.metrics import si_snr
 from network.in_numpy import NumpyNetwork, load_in_numpy
 from recordings.activity import HOP_SECONDS, RULES, Rules, activity, gather_powers
 from recordings.pieces import at_level, estimate, without_offset
+from recordings.same_voice import LIMITS, MOST_LEFT_OUT, Limits, Measures, left_out, measure, same_voices, stretches
 
 RATE = 8000
 TRIED = dict(
-    own_range=(20, 25, 28, 32, 36),
-    recording_range=(20, 24, 28, 32, 36),
-    leak_range=(6, 8, 10, 12, 14),
-    above_noise=(0, 3, 6, 9, 12),
-    rise=(0, 2, 4, 6),
-    window=(0.03, 0.05, 0.07, 0.1),
-    pause=(0.2, 0.3, 0.4),
+    own_range=(20, 25, 28, 32, 36), recording_range=(20, 24, 28, 32, 36), leak_range=(6, 8, 10, 12, 14),
+    above_noise=(0, 3, 6, 9, 12), rise=(0, 2, 4, 6), window=(0.03, 0.05, 0.07, 0.1), pause=(0.2, 0.3, 0.4),
     shortest=(0.1, 0.15, 0.2, 0.3),
-)  # of activity.Rules
+)  # of activity.Rules  # fmt: skip
+TRIED_LIMITS = dict(
+    most_other=np.arange(-30, -14.5, 0.5), least_copied=np.arange(0.05, 0.8, 0.05),
+    longest_lead=np.arange(0.1, 0.55, 0.1), longest_clear_lead=np.arange(0.25, 1.3, 0.2),
+)  # of same_voice.Limits  # fmt: skip
+SILENCED = 3  # of a voice that is silenced, beside a copy that is left in: how much it counts
 KINDS = {"alone": 150, "at once": 105, "in turns": 45}  # how many recordings of each, of the speakers of dev.csv
 FEWER = 3  # of so many, one is made of the speakers of train.csv
 NOISY = 3  # every third one has noise
@@ -57,7 +59,7 @@ class Example:
         return self.sources.sum(axis=0) + self.noise
 
 
-class Voices:
+class Speakers:
     """Speech of the speakers of a part, "train" or "dev", and recordings that are made of it, each time the same."""
 
     def __init__(self, folder: str, part: str):
@@ -131,11 +133,10 @@ def separated(net: NumpyNetwork, example: Example, path: str) -> np.ndarray:
 def true_activity(sources: np.ndarray) -> np.ndarray:
     """Where the sources [2, T] speak: bool [2, hops].
 
-    Each is by itself compared with its own loudness, down to 32 dB below it; pauses below 0.3 s belong to speech.
+    Each is by itself compared with its own loudness, down to 32 dB below it; pauses below 0.4 s belong to speech.
     """
-    alone = replace(
-        RULES, own_range=32, above_noise=0, recording_range=200, leak_range=200, rise=0, window=0.03, shortest=0.1
-    )
+    alone = replace(RULES, own_range=32, above_noise=0, recording_range=200, leak_range=200, rise=0)
+    alone = replace(alone, window=0.03, pause=0.4, shortest=0.1)
     signals = [np.vstack([source, source]) for source in sources]
     return np.concatenate([activity(powers_of(each), HOP_SECONDS, alone) for each in signals])
 
@@ -161,26 +162,89 @@ def activity_errors(true: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Result:
-    """What is measured of a recording: the `powers` of mixture and estimates, and the `true` activity, both by hops."""
+    """What is measured of a recording.
+
+    Attributes:
+        powers: of the mixture, and of what is written of the estimates, [3, hops].
+        true: activity of the voices, bool [2, hops].
+        adds_up: whether the estimates leave nothing out, without which none is silenced.
+        measures: of the estimates, by stretches.
+        separated, whole: SI-SNR in dB of the estimates and, if one is silenced, of the first, in the mean of voices.
+    """
 
     powers: np.ndarray
     true: np.ndarray
+    adds_up: bool
+    measures: list[Measures]
+    separated: float
+    whole: float
+
+    def silenced(self, limits: Limits = LIMITS) -> bool:
+        """Whether the second estimate is silenced."""
+        return self.adds_up and max(each.difference(limits) for each in self.measures) < 0
 
 
 def results(
-    net: NumpyNetwork, folder: str, part: str, checkpoint: str, kept: str
+    net: NumpyNetwork, folder: str, part: str, checkpoint: str, kept: str, fewer: int = 1
 ) -> dict[tuple[str, bool], list[Result]]:
     """Separate the recordings of a part, "dev" or "train"; lists by their kind and whether they have noise."""
-    voices, found = Voices(folder, part), {}
+    voices, found = Speakers(folder, part), {}
     begin = os.path.join(kept, hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16])
     for kind, count in KINDS.items():
-        for number in tqdm(range(count if part == "dev" else count // FEWER), desc=f"{part} {kind}", disable=None):
+        for number in tqdm(
+            range(count // fewer if part == "dev" else count // FEWER // fewer), desc=f"{part} {kind}", disable=None
+        ):
             example = voices.example(kind, number)
             estimates = separated(net, example, os.path.join(begin, f"{part} {kind} {number}.npy"))
-            powers = powers_of(np.vstack([example.mixture, estimates]))
-            result = Result(powers, true_activity(example.sources))
+            result = result_of(example, estimates)
             found.setdefault((kind, example.noise.any()), []).append(result)
     return found
+
+
+def result_of(example: Example, estimates: np.ndarray) -> Result:
+    """What is measured of a recording and its estimates."""
+    signals = np.vstack([example.mixture, estimates])  # [3, T]
+    samples, measures = signals.shape[1], []
+    for start, length in stretches(samples, RATE):
+        measures.append(measure(estimates[:, start : start + length], RATE))
+
+    def read(start: int, length: int) -> np.ndarray:
+        return signals[:, start : start + length]
+
+    adds_up = left_out(read, samples, RATE) <= MOST_LEFT_OUT
+    written = same_voices(read, samples, RATE, 2).written(estimates, signals[0])
+    powers = powers_of(np.vstack([signals[:1], written]))
+    sources = example.sources[example.sources.any(axis=1)]  # [1, T] or [2, T]
+    values = si_snr(sources, np.vstack([estimates, written[:1]]))  # [1, 3] or [2, 3]
+    best = values[np.arange(len(sources)), best_permutation(values[:, :2])]
+    return Result(powers, true_activity(example.sources), adds_up, measures, best.mean(), values[:, 2].mean())
+
+
+def print_voices(found: dict[tuple[str, bool], list[Result]]) -> None:
+    """Print how well one voice is told from two, as a table.
+
+    SI-SNR of a voice that is silenced counts as the first file's, where it then is with the other.
+    """
+    print("| recordings | | rightly decided | SI-SNR before | now | least now |\n|---|---|---|---|---|---|")
+    for (kind, noisy), each in found.items():
+        right = np.mean([result.silenced() == (kind == "alone") for result in each])
+        now = [result.whole if result.silenced() else result.separated for result in each]
+        before = np.mean([result.separated for result in each])
+        name = f"{kind}, with noise" if noisy else kind
+        print(f"| {name} | {len(each)} | {right:.1%} | {before:.2f} | {np.mean(now):.2f} | {min(now):.2f} |")
+
+
+def fitted_limits(found: dict[tuple[str, bool], list[Result]]) -> Limits:
+    """The limits that decide best: the middle of all that do."""
+    tried = [Limits(*values) for values in itertools.product(*TRIED_LIMITS.values())]
+    costs = np.zeros(len(tried))
+    for (kind, _), each in found.items():
+        for result in each:
+            silenced = np.array([result.silenced(limits) for limits in tried])
+            costs += ~silenced if kind == "alone" else SILENCED * silenced
+    best = [limits for limits, cost in zip(tried, costs, strict=True) if cost == costs.min()]
+    print(f"limits that cost {costs.min():g}: {len(best)} of {len(tried)}")
+    return Limits(*(float(np.median([getattr(each, name) for each in best])) for name in TRIED_LIMITS))
 
 
 def print_activity(found: dict[tuple[str, bool], list[Result]]) -> None:
@@ -215,12 +279,13 @@ def fitted(found: dict[tuple[str, bool], list[Result]]) -> Rules:
 
 
 def main() -> None:
-    what, folder, checkpoint, kept = sys.argv[1:]
+    what, folder, checkpoint, kept, *fewer = sys.argv[1:]
     net = load_in_numpy(checkpoint)
-    found = results(net, folder, "dev" if what == "dev" else "train", checkpoint, kept)
+    found = results(net, folder, "dev" if what == "dev" else "train", checkpoint, kept, *map(int, fewer))
     if what == "fit":
-        print(fitted(found))
+        print(fitted(found), fitted_limits(found))
     else:
+        print_voices(found)
         print_activity(found)
 
 

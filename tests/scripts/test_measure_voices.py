@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recordings.activity import HOP_SECONDS
-from scripts.measure_voices import KINDS, RATE, Voices, activity_errors, true_activity, turns
+from scripts.measure_voices import KINDS, RATE, Speakers, activity_errors, true_activity, turns
 
 
 def runs_of(active, names):
@@ -40,7 +40,7 @@ def test_turns_are_of_two_voices_that_hardly_overlap():
 
 
 def test_recordings_are_the_same_each_time_and_of_so_many_voices(shared):
-    voices = Voices(str(shared / "speech"), "dev")
+    voices = Speakers(str(shared / "speech"), "dev")
     for kind in KINDS:
         for number in (0, 1):
             example, again = voices.example(kind, number), voices.example(kind, number)
