@@ -7,6 +7,8 @@ The paper's letters (arXiv 1809.07454, table I) mean the same in every file: N, 
 says, M mixtures in a batch, T samples and K frames of a mixture.
 """
 
+from common.device_options import DEVICE, PRECISION
+
 NETWORK = {
     "N": dict(type=int, default=512, help="filters of the encoder and decoder"),
     "L": dict(type=int, default=20, help="samples in a filter, even; the hop is half of it"),
@@ -38,22 +40,6 @@ NETWORK = {
         default="tail",
         help="tail: zeros complete the last frame; none: samples of an incomplete last frame give zeros;"
         " both: a hop of zeros at either end, and the tail completed",
-    ),
-}
-
-DEVICE = {
-    "device_target": dict(choices=("Ascend", "GPU", "CPU"), default=None, help="where to compute; default: the best"),
-    "device_id": dict(type=int, default=None, help="number of the card; default: the environment's DEVICE_ID, or 0"),
-}
-
-PRECISION = {
-    "amp_level": dict(
-        choices=("O0", "O2", "O3"),
-        default="O0",
-        help="O0: all in float32; O2: the separator's matrix products in --amp_type; O3, on a CPU also O2: all of them",
-    ),
-    "amp_type": dict(
-        choices=("float16", "bfloat16"), default="float16", help="of --amp_level; on a CPU bfloat16 alone"
     ),
 }
 

@@ -46,7 +46,7 @@ WRAPPERS = r"^((module|model|_orig_mod)\.)+"
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "conversion", "device", argv=argv)
     check_options(args)
-    set_device(args.device_target, args.device_id)
+    set_device(args.device_target, args.device_id, args.jit_level, args.hf32)
     state, found = read_weights(args.in_file)
     net = build(args.source, state, choose_arguments(args, found), args.in_file)
     write_checkpoint(args.out_file, net)

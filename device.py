@@ -44,15 +44,19 @@ _XDG_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 _XDG_CONFIG = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
 
 
-def set_device(device_target: str | None = None, device_id: int | None = None) -> str:
+def set_device(
+    device_target: str | None = None, device_id: int | None = None, jit_level: str | None = None, hf32: int = 0
+) -> str:
     """Choose the device, graph mode and what its compiler fuses. Call before any network is built.
 
     Args:
         device_target: "Ascend", "GPU" or "CPU"; None takes the best that MindSpore finds on this machine.
         device_id: number of the card; None takes DEVICE_ID of the environment, or 0.
+        jit_level: "O0" or "O1", how Ascend runs a graph; None takes what MindSpore does.
+        hf32: 1 for products of float32 in HF32, on Ascend.
 
-    Returns the device's name. Raises UserError if MindSpore cannot use it, DEVICE_ID is not a number, or numpy is one
-    that MindSpore cannot use.
+    Returns the device's name. Raises UserError if MindSpore cannot use it or it has no such graphs or products, if
+    DEVICE_ID is not a number, or if numpy is one that MindSpore cannot use.
     """
     import mindspore as ms  # takes seconds, and some of what imports this module does without it
 
@@ -67,6 +71,7 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
             raise UserError(f"DEVICE_ID={device_id} in the environment: must be the number of a card, such as 0")
         device_id = int(device_id)
     target = device_target or ms.get_context("device_target")
+    _check_ascend_options(target, jit_level, hf32)
     try:
         ms.set_device(target, 0 if target == "CPU" else device_id)
     except (RuntimeError, ValueError) as error:
@@ -74,6 +79,10 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
             f"--device_target {target}: MindSpore cannot use device {device_id} of it ({first_line(error)})"
         ) from None
     ms.set_context(mode=ms.GRAPH_MODE)
+    if target == "Ascend":
+        from common.ascend import set_up  # as above
+
+        set_up(jit_level, hf32)
     if "MS_COMPILER_CACHE_PATH" not in os.environ:
         os.environ["MS_COMPILER_CACHE_PATH"] = _cache_folder(ms.__version__)
     if target == "CPU":
@@ -81,6 +90,13 @@ def set_device(device_target: str | None = None, device_id: int | None = None) -
         # Where that compiler may read its own table of tilings; without it, it prints that it may not.
         os.environ.setdefault("AKG_WHITE_LIST_PATH", os.path.dirname(ms.__file__))
     return target
+
+
+def _check_ascend_options(device: str, jit_level: str | None, hf32: int) -> None:
+    """Raise UserError if options of Ascend are set for another device."""
+    for option, is_set in ((f"--jit_level {jit_level}", jit_level is not None), (f"--hf32 {hf32}", hf32)):
+        if is_set and device != "Ascend":
+            raise UserError(f"{option}: is of Ascend, and the device is {device}; leave it out")
 
 
 def best_device() -> str:
@@ -98,6 +114,8 @@ def load_to_separate(
     device_id: int | None = None,
     amp_level: str = "O0",
     amp_type: str = "float16",
+    jit_level: str | None = None,
+    hf32: int = 0,
 ) -> tuple[Network, str]:
     """Build what separates. On a CPU that is plain numpy, for which MindSpore is not even imported: a graph is no
     faster and takes long to compile. It is a graph on an accelerator, and on a CPU that is to multiply in bfloat16,
@@ -107,16 +125,18 @@ def load_to_separate(
         path: of a checkpoint.
         device_target, device_id: as for `set_device`.
         amp_level, amp_type: as for `precision.set_precision`.
+        jit_level, hf32: as for `set_device`.
 
     Returns the network, and the device's name with the precision, if that is half. Raises UserError as `set_device`,
     `model.load_model` and `precision.set_precision` do.
     """
     device = device_target or best_device()
+    _check_ascend_options(device, jit_level, hf32)
     if device == "CPU" and not _halves_on_cpu(amp_level, amp_type):
         from network.in_numpy import load_in_numpy  # which the network's own modules do not need
 
         return load_in_numpy(path), device
-    set_device(device, device_id)
+    set_device(device, device_id, jit_level, hf32)
     from model import load_model  # as above
     from network.precision import set_precision
 

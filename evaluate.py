@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_precision(args.amp_level, args.amp_type)
     args.model_path = path_or_shipped(args.model_path)
     precision = args.amp_level, args.amp_type
-    net, device = load_to_separate(args.model_path, args.device_target, args.device_id, *precision)
+    net, device = load_to_separate(
+        args.model_path, args.device_target, args.device_id, *precision, args.jit_level, args.hf32
+    )
     metrics = ["si_snr", *(metric for metric in dict.fromkeys(args.metrics) if metric != "si_snr")]
     require_metrics(metrics, net.sample_rate)
     index = load_index(args.data_dir, net.sample_rate)

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = target(args.file_name, args.file_format)
     if args.file_format == "ONNX":
         require_onnxruntime()
-    device = set_device(args.device_target, args.device_id)
+    device = set_device(args.device_target, args.device_id, args.jit_level, args.hf32)
     args.model_path = path_or_shipped(args.model_path)
     net = load_model(args.model_path)
     length = parse_length(args.length, net.sample_rate)

@@ -115,7 +115,8 @@ def load_network(args: Namespace) -> Network:
     path = path_or_shipped(args.model_path, causal=args.streaming)
     if args.streaming:
         return load_in_numpy(path)
-    return load_to_separate(path, args.device_target, args.device_id, args.amp_level, args.amp_type)[0]
+    device, precision = (args.device_target, args.device_id), (args.amp_level, args.amp_type)
+    return load_to_separate(path, *device, *precision, args.jit_level, args.hf32)[0]
 
 
 def separate(net: Network, samples: np.ndarray, sample_rate: int) -> np.ndarray:

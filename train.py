@@ -47,7 +47,7 @@ from training.validation import Validation
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(__doc__, "training_data", "data", "network", "training", "device", argv=argv)
     check_training(args)
-    device = set_device(args.device_target, args.device_id)
+    device = set_device(args.device_target, args.device_id, args.jit_level, args.hf32)
     ranks = join_ranks(args.distribute)
     with locked(args.save_folder) if ranks.is_first else nullcontext():
         ranks.wait()  # until the folder is made and locked

@@ -10,7 +10,8 @@
 #include "include/api/model.h"
 #include "include/api/status.h"
 
-// Precision mode of an Ascend device: float32 wherever an operator has it. The default would be float16.
+// Precision mode of an Ascend device. The default would be float16 throughout. With this one an operator keeps float32
+// where the card has it; the matrix products of an Ascend 310 or 310P, which has no others, are in float16.
 extern const char *const kPreferFloat32;
 
 // Load a MindIR file into `model`, ready to run.

@@ -129,7 +129,8 @@ def compare_whole(average: float, args: Namespace, facts: dict, index: Index) ->
     checkpoint = os.path.join(os.path.dirname(args.model_file), facts["checkpoint"])
     if not os.path.isfile(checkpoint) or checksum(checkpoint) != facts["checkpoint_sha256"]:
         return f"Whole mixtures: not compared, since {checkpoint} is not there or is not what was exported"
-    net, _ = load_to_separate(checkpoint, args.device_target, args.device_id)
+    ascend = {"jit_level": args.jit_level, "hf32": args.hf32}
+    net, _ = load_to_separate(checkpoint, args.device_target, args.device_id, **ascend)
     whole = mean_improvement(scored_mixtures(evaluate(net, index), args.data_dir))
     return f"Whole mixtures, in Python: {whole:.2f}; the pieces are {average - whole:+.2f} dB from that"
 

@@ -42,7 +42,7 @@ def serve(args: argparse.Namespace) -> None:
         args: options of the groups "benchmark", "data", "network", "device" and "precision" of config.py; the length
             of a mixture is the first of `args.seconds`.
     """
-    device = set_device(args.device_target, args.device_id)
+    device = set_device(args.device_target, args.device_id, args.jit_level, args.hf32)
     prepare = {
         "forward": forward_pass,
         "step": training_step,

@@ -1,9 +1,11 @@
 """What every other package stands on, and that knows of none of them.
 
+ascend        what is asked of MindSpore on an Ascend card, and what a card cannot do
 audio         stretches of audio files, checked before they are believed; resampling as LibriMix does it; writing wav
 audio_file    audio files that are read whole, whatever their headers say of their length
 audio_stream  one stream of an audio file, sought or read in sequence
 command_line  reads the options that config.py describes
+device_options  the options of where to compute and in what precision
 errors        a user's mistake is one clear line and a non-zero exit
 estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all

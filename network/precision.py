@@ -10,6 +10,7 @@ import sys
 import mindspore as ms
 from mindspore import nn
 
+from common.ascend import is_910a
 from common.errors import UserError
 from common.processor import processor_can
 from network.layers import PointwiseConv
@@ -35,11 +36,17 @@ def set_precision(net: nn.Cell, level: str, half: str, device: str) -> None:
         half: "float16" or "bfloat16".
         device: what `device.set_device` returned.
 
-    Call it before any network computes. Raises UserError if the device has no such products.
+    Call it before any network computes. Raises UserError if the device has no such products, or is an Ascend 910A,
+    which saturates: a step that overflows would have a finite gradient, and be taken.
     """
     if device == "CPU":
         halves_on_cpu(level, half)
     elif level != "O0":
+        if device == "Ascend" and is_910a():
+            raise UserError(
+                f"--amp_level {level}: an Ascend 910A shows no overflow of {half} in the gradients; leave it out. The"
+                " card multiplies in float16 all the same"
+            )
         halve_products(net, level, getattr(ms, half))
 
 

@@ -119,11 +119,15 @@ start_by_msrun() {
     if [[ ! "$python" =~ ^python3?$ ]]; then
         fail "PYTHON=$interpreter: msrun starts only what is named python or python3; run scripts/setup_env.sh"
     fi
+    local bind=() # each rank to cores of its own, near its card; on the CPU they share the cores
+    if [[ "${DEVICE_TARGET:-}" != CPU ]]; then
+        bind=(--bind_core=True)
+    fi
     PATH="$(dirname -- "$(command -v "$interpreter")"):$PATH"
     export PATH PYTHONUNBUFFERED=1
     "$interpreter" -m mindspore.parallel.cluster.run --worker_num=$((device_num * node_num)) \
         --local_worker_num="$device_num" --node_rank="$node_rank" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-        --master_port="${MASTER_PORT:-8118}" --log_dir="$logs" --worker_log_name=rank --join=True \
+        --master_port="${MASTER_PORT:-8118}" --log_dir="$logs" --worker_log_name=rank --join=True "${bind[@]}" \
         --tail_worker_log=$((device_num * node_rank)) "$python" "$root/train.py" "${options[@]}" 2>"$logs/msrun.log" &
     local msrun=$!
     trap 'kill -INT "$msrun" 2>/dev/null || true; wait "$msrun" || true; exit 130' INT TERM

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import device
-from device import set_device
+from device import load_to_separate, set_device
 
 import mindspore as ms
 import numpy as np
@@ -31,6 +31,15 @@ def test_device_that_is_not_there():
         set_device("Ascend")
     assert str(error.value).startswith("--device_target Ascend: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("option, value", [("jit_level", "O1"), ("hf32", 1)])
+def test_options_of_ascend_are_refused_elsewhere(option, value):
+    message = rf"^--{option} {value}: is of Ascend, and the device is CPU; leave it out$"
+    with pytest.raises(UserError, match=message):
+        set_device("CPU", **{option: value})
+    with pytest.raises(UserError, match=message):
+        load_to_separate("no.ckpt", "CPU", **{option: value})
 
 
 def test_number_that_is_none(monkeypatch):

@@ -10,6 +10,7 @@ from mindspore import ops
 
 from common.errors import UserError
 from model import ConvTasNet
+from network import precision
 from network.options import NetworkOptions
 from network.precision import HalfProduct, halve_products, loss_scaler, set_precision
 from network_define import NetWithLoss
@@ -59,6 +60,16 @@ def test_other_devices_get_it(device):
     net = ConvTasNet(OPTIONS, 8000)
     set_precision(net, "O2", "bfloat16", "Ascend")
     assert {cell.half for _, cell in net.cells_and_names() if isinstance(cell, HalfProduct)} == {ms.bfloat16}
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_it_is_refused_on_a_card_that_shows_no_overflow(monkeypatch, device, half):
+    monkeypatch.setattr(precision, "is_910a", lambda: True)
+    net = ConvTasNet(OPTIONS, 8000)
+    set_precision(net, "O0", half, "Ascend")
+    with pytest.raises(UserError, match=f"^--amp_level O2: an Ascend 910A shows no overflow of {half}"):
+        set_precision(net, "O2", half, "Ascend")
+    assert not products(net)
 
 
 def test_only_float16_needs_a_loss_scale():

@@ -30,6 +30,13 @@ def test_msrun_starts_the_ranks(checkout):
     ]
 
 
+def test_ranks_on_cards_have_cores_of_their_own(checkout):
+    checkout.run("setup_env.sh")
+    for device in ({}, {"DEVICE_TARGET": "Ascend"}):
+        assert checkout.run(SCRIPT, "4", "1", *OPTIONS, **device).returncode == 0
+        assert " --join=True --bind_core=True --tail_worker_log=0 " in checkout.calls()[-1]
+
+
 def test_msrun_fails(checkout):
     checkout.run("setup_env.sh")
     result = checkout.run(SCRIPT, "2", "True", *OPTIONS, FAIL="cluster.run")
