@@ -111,7 +111,7 @@ def test_ten_minutes_in_flat_memory_and_linear_time(sources, model, tmp_path):
 
 @pytest.mark.slow
 def test_joined_pieces_are_as_good_as_the_whole(sources, model):
-    """In the mean of ten minutes, each separated alone: one whose piece mixes the speakers up midway can lose more."""
+    """Each of ten minutes, separated alone: a piece that mixes the speakers up midway would lose more."""
     net = load_in_numpy(model)
     joined, whole = [], []
     for minute in np.split(sources, max(MINUTES), axis=1):  # [2, T of a minute]
@@ -120,7 +120,7 @@ def test_joined_pieces_are_as_good_as_the_whole(sources, model):
         whole.append(mean_si_snr(minute, estimate(net, mixture, len(mixture))))
     print(f"joined {np.mean(joined):.2f} dB, whole {np.mean(whole):.2f} dB; joined loses", np.subtract(whole, joined))
     assert np.mean(whole) > SEPARATED
-    assert np.mean(joined) > np.mean(whole) - 0.5
+    assert min(np.subtract(joined, whole)) > -0.5
 
 
 @pytest.mark.slow
