@@ -201,7 +201,9 @@ def load_mindir(path: str) -> Computation:
 
 
 def write_onnx(net: ConvTasNet, path: str, mixture: ms.Tensor) -> None:
-    """Write a network that takes mixtures of this one's shape."""
+    """Write a network that takes mixtures of this one's shape. Raises UserError if MindSpore is too old for it."""
+    if not hasattr(ms, "onnx"):
+        raise UserError(f"--file_format ONNX: MindSpore {ms.__version__} cannot; install a later one, such as 2.10")
     ms.onnx.export(net, mixture, file_name=path, input_names=["mixture"], output_names=["estimates"])
 
 
