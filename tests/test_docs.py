@@ -109,6 +109,13 @@ def options_of(path):
     """The options that one of our programs takes: {name: its entry in config.py}."""
     path = LAUNCHED.get(path, path)
     source = read(ROOT / path)
+    if path.startswith("checkpoints/gpu_training/"):  # which has options of its own
+        own = re.findall(r'add_argument\("--(\w+)"', source)
+        if not own:
+            shared = read((ROOT / path).with_name("options.py"))
+            own = re.findall(r'add_argument\("--(\w+)"|^    (\w+): .* = _option\(', shared, flags=re.MULTILINE)
+            own = [name for pair in own for name in pair if name]
+        return {name: {} for name in ("help", *own)}
     if not path.endswith(".py"):
         return {name.replace("-", "_"): {} for name in re.findall(r"--([a-z][\w-]*)", source)}
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]

@@ -15,6 +15,7 @@ ROOT_FILES = ["README.md", "README_CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "L
 ROOT_FILES += ["pyproject.toml"]
 PACKAGES = ["network", "corpus", "training", "evaluation", "recordings", "benchmarks", "common", "ascend310_infer"]
 PACKAGES += ["ascend_check", "page"]
+INNER_PACKAGES = ["checkpoints.gpu_training"]
 FOLDERS = [*PACKAGES, "scripts", "checkpoints", "configs", "tests", "docs", "requirements"]
 # Tests of a behaviour that many modules have a part in; every other test file is named after the module that it tests.
 BEHAVIOURS = {
@@ -101,14 +102,14 @@ def test_the_root_holds_what_one_looks_for_there():
     assert sorted(others) == sorted(ROOT_FILES + FOLDERS)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, *INNER_PACKAGES])
 def test_a_package_says_what_is_in_it(package):
     (docstring,) = modules()[package].body
     assert isinstance(docstring, ast.Expr), f"{package}/__init__.py does something"
     first, nothing, *lines = docstring.value.value.split("\n")
     assert first and not nothing
     listed = [line.split("  ")[0] for line in takewhile(bool, lines)]
-    assert listed == sorted(name.partition(".")[2] for name in modules() if name.startswith(f"{package}."))
+    assert listed == sorted(name.removeprefix(f"{package}.") for name in modules() if name.startswith(f"{package}."))
 
 
 def test_modules_import_in_one_direction():
@@ -123,12 +124,25 @@ def test_packages_import_in_one_direction():
     assert cycle(graph) is None
 
 
+def test_pytorch_is_an_extra():
+    """Nothing needs it to be imported but the program that trains with it, and not all of that."""
+    needing = {
+        name
+        for name, tree in modules().items()
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        if any(each.partition(".")[0] in ("torch", "triton") for each in imports(ast.Module([node], [])))
+    }
+    assert needing and all(name.startswith("checkpoints.gpu_training.") for name in needing)
+    assert not {f"checkpoints.gpu_training.{name}" for name in ("noises", "options", "pack")} & needing
+
+
 def test_cycles_are_found():
     assert cycle({"a": {"b"}, "b": {"c"}, "c": set(), "d": {"b", "c"}}) is None
     assert cycle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, "scripts"])
+@pytest.mark.parametrize("package", [*PACKAGES, "scripts", "checkpoints"])
 def test_no_package_imports_a_command(package):
     for name, others in imported().items():
         if name.partition(".")[0] == package:
@@ -164,7 +178,9 @@ def test_tests_are_where_their_modules_are():
             wing = file.parent.relative_to("tests")
             name = file.stem.removeprefix("test_")
             # A module's tests may be several files: test_model.py, test_model_streams.py.
+            # A package in a wing has its tests together.
             stems = {each.stem for each in files() if each.parent == wing}
+            stems |= {each.parent.name for each in files() if each.parent.parent == wing}
             begins = any(name == stem or name.startswith(f"{stem}_") for stem in stems)
             if not begins and name not in BEHAVIOURS.get(str(wing), []):
                 astray.append(str(file))
