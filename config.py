@@ -7,8 +7,6 @@ The paper's letters (arXiv 1809.07454, table I) mean the same in every file: N, 
 says, M mixtures in a batch, T samples and K frames of a mixture.
 """
 
-from common.device_options import DEVICE, PRECISION
-
 NETWORK = {
     "N": dict(type=int, default=512, help="filters of the encoder and decoder"),
     "L": dict(type=int, default=20, help="samples in a filter, even; the hop is half of it"),
@@ -27,9 +25,7 @@ NETWORK = {
         " causal norm; BN: batch normalisation",
     ),
     "input_norm": dict(
-        choices=("same", "gLN", "cLN", "cgLN", "BN"),
-        default="same",
-        help="norm before the bottleneck; same: as norm_type",
+        choices=("same", "gLN", "cLN", "cgLN", "BN"), default="same", help="norm before the bottleneck; same: norm_type"
     ),
     "causal": dict(type=int, choices=(0, 1), default=0, help="1: no look-ahead; needs cLN, cgLN or BN"),
     "mask_nonlinear": dict(choices=("relu", "sigmoid", "softmax"), default="relu", help="activation of the masks"),
@@ -41,6 +37,32 @@ NETWORK = {
         help="tail: zeros complete the last frame; none: samples of an incomplete last frame give zeros;"
         " both: a hop of zeros at either end, and the tail completed",
     ),
+}
+
+DEVICE = {
+    "device_target": dict(choices=("Ascend", "GPU", "CPU"), default=None, help="where to compute; default: the best"),
+    "device_id": dict(type=int, default=None, help="number of the card; default: the environment's DEVICE_ID, or 0"),
+    "jit_level": dict(
+        choices=("O0", "O1"),
+        default=None,
+        help="how Ascend runs a graph. O0: one operator after another, which compiles soonest; O1: with operators"
+        " fused, which takes longer to compile and less at each step; default: what MindSpore takes for the card",
+    ),
+    "hf32": dict(
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="1: Ascend's products of float32 in HF32, faster, with 11 bits of mantissa (three digits); A2 cards on",
+    ),
+}
+
+PRECISION = {
+    "amp_level": dict(
+        choices=("O0", "O2", "O3"),
+        default="O0",
+        help="O0: all in float32; O2: the separator's matrix products in --amp_type; O3, on a CPU also O2: all of them",
+    ),
+    "amp_type": dict(choices=("float16", "bfloat16"), default="float16", help="of --amp_level; on a CPU only bfloat16"),
 }
 
 DATA = {
@@ -80,9 +102,7 @@ TRAINING_DATA = {
 
 TRAINING = {
     "config": dict(
-        default=None,
-        metavar="FILE",
-        help="YAML file of options, a name and a value a line; the command line overrides it",
+        default=None, metavar="FILE", help="YAML file of options, a name and a value a line; the command line wins"
     ),
     "epochs": dict(type=int, default=100, help="passes over the training set, in all"),
     "optimizer": dict(choices=("sgd", "adam", "adamw"), default="adam", help="which optimiser"),
@@ -102,19 +122,13 @@ TRAINING = {
     "momentum": dict(type=float, default=0.0, help="momentum of sgd"),
     "max_norm": dict(type=float, default=5.0, help="largest norm of the whole gradient; 0: not limited"),
     "accumulate": dict(type=int, default=1, help="batches whose gradients make one step"),
-    "ema": dict(
-        type=float, default=0.0, help="keep of a moving average of the weights at a step, such as 0.999; 0: no average"
-    ),
+    "ema": dict(type=float, default=0.0, help="keep of a moving average of weights at a step, such as 0.999; 0: none"),
     "average_best": dict(type=int, default=0, help="average the weights of so many best epochs at the end; 0: do not"),
     **PRECISION,
     "max_bad_steps": dict(
-        type=int,
-        default=20,
-        help="steps in a row without a finite loss and gradient, which are skipped, before giving up",
+        type=int, default=20, help="steps in a row without a finite loss and gradient, all skipped, before giving up"
     ),
-    "save_folder": dict(
-        required=True, help="where checkpoints and history go; made if missing. A run that it holds goes on"
-    ),
+    "save_folder": dict(required=True, help="where checkpoints and history go; made if missing; a run in it goes on"),
     "continue_from": dict(default=None, help="checkpoint of an earlier run in another folder, to go on from"),
     "init_from": dict(
         default=None,
@@ -132,7 +146,7 @@ TRAINING = {
     "max_minutes": dict(
         type=float,
         default=0.0,
-        help="end after this many minutes, in the middle of an epoch, which counts as done; 0: no limit",
+        help="end after so many minutes, within an epoch too, which counts as done; 0: no limit",
     ),
 }
 
@@ -177,7 +191,7 @@ SEPARATION = {
     "skip_existing": dict(action="store_true", help="leave out recordings whose estimates are all there already"),
     "plot": dict(action="store_true", help="draw waveforms and spectrograms into NAME.png too"),
     "streaming": dict(
-        action="store_true", help="separate - as it comes, a hop late; for causal networks, at the network's rate"
+        action="store_true", help="separate - as it comes, a hop late; by causal networks, at their rate"
     ),
     "chunk": dict(type=float, default=20.0, help="milliseconds that --streaming reads at once"),
 }

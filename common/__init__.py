@@ -5,7 +5,6 @@ audio         stretches of audio files, checked before they are believed; resamp
 audio_file    audio files that are read whole, whatever their headers say of their length
 audio_stream  one stream of an audio file, sought or read in sequence
 command_line  reads the options that config.py describes
-device_options  the options of where to compute and in what precision
 errors        a user's mistake is one clear line and a non-zero exit
 estimates     the order and the levels of separated signals, all finite
 files         folders, checksums, and files that are written whole or not at all
