@@ -27,7 +27,7 @@ FIRST_CHOICE = "libri2mix_8k.ckpt"
 TITLE = "Conv-TasNet: two people talk at once"
 WELCOME = (
     f"# {TITLE}\n\nGive a recording, and listen to each of them. Nothing leaves this machine. The networks that come"
-    " along know clean speech of two; noise, echoes and a third voice are beyond them."
+    " along know two voices, with noise or without; a third is beyond them."
 )
 ACCENT, DARKER = "#0b6b72", "#084f54"  # of the first button, on which white can be read
 FORGOTTEN_SECONDS = 3600  # after which what was given is removed; what was made is, so long after its visitor has gone
