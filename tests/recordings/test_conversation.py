@@ -111,10 +111,10 @@ def test_ten_minutes_in_flat_memory_and_linear_time(sources, model, tmp_path):
 
 @pytest.mark.slow
 def test_joined_pieces_are_as_good_as_the_whole(sources, model):
-    """Each of ten minutes, separated alone: a piece that mixes the speakers up midway would lose more."""
+    """Each of these minutes, separated alone: a piece that mixes the speakers up midway would lose more."""
     net = load_in_numpy(model)
     joined, whole = [], []
-    for minute in np.split(sources, max(MINUTES), axis=1):  # [2, T of a minute]
+    for minute in np.split(sources, max(MINUTES), axis=1)[1::4]:  # [2, T of a minute]; the second loses most of the ten
         mixture = minute.sum(0)
         joined.append(mean_si_snr(minute, separate(net, mixture, RATE)))
         whole.append(mean_si_snr(minute, estimate(net, mixture, len(mixture))))
