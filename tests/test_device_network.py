@@ -35,4 +35,4 @@ def test_a_graph_on_an_accelerator(checkpoint, monkeypatch, target):
     monkeypatch.setattr(device, "best_device", lambda: "Ascend")
     monkeypatch.setattr(device, "set_device", lambda *arguments: chosen.append(arguments))
     net, name = device.load_to_separate(checkpoint, target, 3)
-    assert isinstance(net, ConvTasNet) and name == "Ascend" and chosen == [("Ascend", 3)]
+    assert isinstance(net, ConvTasNet) and name == "Ascend" and chosen == [("Ascend", 3, None, 0)]

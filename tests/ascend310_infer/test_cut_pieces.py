@@ -131,7 +131,7 @@ def test_network_of_any_length_is_refused(work):
 
 
 def test_network_of_more_speakers_is_refused(work):
-    write_facts(work, speakers=3)
+    write_facts(work, speakers=3, network=vars(NetworkOptions(L=20, C=3)))
     assert "2 sources in a mixture" in refused(cut_pieces, arguments(work))
 
 

@@ -236,7 +236,7 @@ def test_what_libsndfile_cannot_seek_in_is_read_in_sequence(tmp_path, form, subt
 
 def test_a_name_that_no_file_can_have_is_no_file():
     """Such as an index may state."""
-    with pytest.raises(UserError, match=r"a\x00.wav: no such file"):
+    with pytest.raises(UserError, match=r"a\\x00.wav: no such file"):
         audio_info("a\0.wav")
 
 

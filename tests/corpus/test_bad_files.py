@@ -45,7 +45,7 @@ def damage(path, how):
 IN_HEADERS = {
     "missing": "no such file",
     "truncated": "cut short",
-    "empty": "not an audio file",
+    "empty": "empty, it has no bytes",
     "silent header": "empty, it has no samples",
     "wrong rate": "4000 Hz",
     "stereo": "2 channels",
@@ -199,7 +199,7 @@ def prepare_metadata(folder, *options):
 def test_metadata_with_bad_files(metadata, route, where, how, capsys):
     noisy = ["--noise-dir", metadata / "noise", *(["--task", "sep_noisy"] if route == "--out-dir" else [])]
     damage(metadata / where, how)
-    reasons = {"missing": "no such", "empty": "not an audio file", "wrong rate": "8000 Hz"}
+    reasons = {"missing": "no such", "empty": "empty, it has no bytes", "wrong rate": "8000 Hz"}
     reason = f"line 10[12]: .*{where}: {reasons[how]}"
     with pytest.raises(UserError, match=reason):
         prepare_metadata(metadata, route, metadata / "out", *noisy)
@@ -240,7 +240,7 @@ def test_lengths_from_a_table_open_no_file(metadata, capsys):
     assert "lengths: from dev-clean.csv in" in output and "lengths: from the headers of 1 files" in output
     known, looked = (json.loads((metadata / out / "cv" / "mixtures.json").read_text()) for out in ("known", "looked"))
     assert known == looked
-    with pytest.raises(UserError, match="not an audio file"):
+    with pytest.raises(UserError, match="empty, it has no bytes"):
         arrays(whole_batches(load_index(metadata / "known" / "cv", RATE), 2, 1))
     table.write_text(table.read_text().replace("1600,7-1", "many,7-1"))
     with pytest.raises(UserError, match=r"dev-clean.csv, line 9: length many"):
