@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     @lru_cache(maxsize=3)
     def load(path: str) -> Network:
-        return load_to_separate(path, args.device_target, args.device_id)[0]
+        ascend = {"jit_level": args.jit_level, "hf32": args.hf32}
+        return load_to_separate(path, args.device_target, args.device_id, **ascend)[0]
 
     with temporary_folder() as folder:
         if args.model_path:

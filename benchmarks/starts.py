@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks.parties import compare, figures_of, last_line, peak_memory
 from common.errors import UserError
 from common.files import temporary_folder
-from config import NETWORK, TRAINING_DATA
+from config import DEVICE, NETWORK, TRAINING_DATA
 from corpus.file_index import MixtureFiles, write_index
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -121,7 +121,7 @@ WAITS = {"separate": separate, "evaluate": evaluate, "train": train, "export": e
 
 def script(name: str, args: argparse.Namespace, *arguments: str) -> list[str]:
     """The command that starts one of our scripts."""
-    device = [f"--device_target={args.device_target}"] if args.device_target else []
+    device = [f"--{option}={getattr(args, option)}" for option in DEVICE if getattr(args, option) is not None]
     return [sys.executable, os.path.join(ROOT, f"{name}.py"), *arguments, *device]
 
 

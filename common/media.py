@@ -39,11 +39,8 @@ FORMATS = "mov,matroska,asf,amr,amrnb,amrwb,flv,avi,aac,ac3,eac3,mpeg,mpegts"
 TEXTS = {"track": "tracknumber"} | {
     name: name for name in ("title", "copyright", "artist", "comment", "date", "album", "license", "genre")
 }
-FINE = {
-    "s32": "PCM_32",
-    "flt": "FLOAT",
-    "dbl": "DOUBLE",
-}  # formats of samples finer than 16 bits, by libsndfile's names
+# Formats of samples finer than 16 bits, by libsndfile's names.
+FINE = {"s32": "PCM_32", "flt": "FLOAT", "dbl": "DOUBLE"}
 FEWER = 0.25  # seconds of what a header promises may be missing: codecs count what comes before the first sample
 LENGTH_IN_HEADER = ("mov,", "matroska,", "asf", "avi", "flv")  # of others FFmpeg guesses the length
 

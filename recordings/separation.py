@@ -173,12 +173,15 @@ def written_stretches(
     recording: Recording, waiting: WaitingFile, voices: Voices, channel: int | str
 ) -> Iterator[np.ndarray]:
     """What is written of the estimates that wait, stretch by stretch at the recording's rate: [C, n]."""
+    if not voices.whole:  # and the recording need not be read again
+        for estimates in waiting.stretches():
+            yield voices.written(estimates, estimates[0])
+        return
     start = 0
     with AudioFile(recording.path, recording.name) as file:
         for estimates in waiting.stretches():
             stop = start + estimates.shape[1]
-            mixture = decode_open(file, start, stop, channel) if voices.whole else estimates[0]
-            yield voices.written(estimates, mixture)
+            yield voices.written(estimates, decode_open(file, start, stop, channel))
             start = stop
 
 

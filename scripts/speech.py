@@ -82,8 +82,10 @@ def memory_cleared() -> Iterator[None]:
         yield
         return
     set_option(M_PERTURB, 255)  # the bytes are its complement
-    yield
-    set_option(M_PERTURB, 0)
+    try:
+        yield
+    finally:
+        set_option(M_PERTURB, 0)
 
 
 def write_speech(path: str, speaker: Speaker, text: str) -> float:
