@@ -23,6 +23,7 @@ from tqdm import tqdm
 from common.audio import read_audio
 from common.errors import run
 from common.estimates import best_permutation
+from common.files import make_folder, whole_file
 from evaluation.metrics import si_snr
 from network.in_numpy import NumpyNetwork, load_in_numpy
 from recordings.activity import HOP_SECONDS, RULES, Rules, activity, gather_powers
@@ -123,10 +124,11 @@ def separated(net: NumpyNetwork, example: Example, path: str) -> np.ndarray:
     """The estimates [2, T] of a recording, from a file if they are there, which else is written."""
     if os.path.isfile(path):
         return np.load(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_folder(os.path.dirname(path))
     mixture = without_offset(example.mixture)
     estimates = at_level(estimate(net, mixture, 0), mixture)
-    np.save(path, estimates)
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.save(file, estimates)
     return estimates
 
 
