@@ -59,7 +59,7 @@ from network.options import NetworkOptions, check_precision
 
 PEER_LETTERS = ("N", "L", "B", "H", "P", "X", "R", "C")
 RECORDED_OPTIONS = ("engine", "scripts", "batch", "seconds", "chunk", "sample_rate", "rounds", "warmup", "num_workers")
-RECORDED_OPTIONS += ("device_target", *PRECISION, *NETWORK)
+RECORDED_OPTIONS += (*DEVICE, *PRECISION, *NETWORK)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
