@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common.audio import read_audio
-from common.errors import run
+from common.errors import UserError, run
 from common.estimates import best_permutation
 from common.files import make_folder, whole_file
 from evaluation.metrics import si_snr
@@ -281,6 +281,8 @@ def fitted(found: dict[tuple[str, bool], list[Result]]) -> Rules:
 
 
 def main() -> None:
+    if len(sys.argv) < 5 or sys.argv[1] not in ("dev", "train", "fit") or not all(map(str.isdecimal, sys.argv[5:])):
+        raise UserError("give dev, train or fit, then SPEECH CHECKPOINT ESTIMATES; see the head of this file")
     what, folder, checkpoint, kept, *fewer = sys.argv[1:]
     net = load_in_numpy(checkpoint)
     found = results(net, folder, "dev" if what == "dev" else "train", checkpoint, kept, *map(int, fewer))
